@@ -71,9 +71,8 @@
 //! 2. Write the handler: choose its door, take a [`http::Request`] or a [`http::Listing`], declare its errors with a
 //!    set of [`http::document`], register it in the slice's `configure`. Its name is the operation's.
 //! 3. `cargo run -- openapi > openapi/openapi.json`.
-//! 4. Add its row to `tests/golden/authz_matrix.txt` (and to `proofs.txt` beside it, if it asks for a fresh proof:
-//!    [`identity::Need`]), and its request to `tests/it/support/requests`: tests fail until
-//!    each kind of caller has a status. If it changes something that no operation changed before,
+//! 4. Add its row to `tests/golden/authz_matrix.txt`, with the proof that it asks for ([`identity::Need`]), and its
+//!    request to `tests/it/support/requests`: tests fail until each kind of caller has a status. If it changes something that no operation changed before,
 //!    its address stands in `PARTS` of `tests/it/support/world.rs`.
 //! 5. `AFTERGLOW_WRITE_EXAMPLES=1 cargo test --test it examples`, then step 3 again: its example, from a run.
 //!

@@ -41,6 +41,9 @@ impl Webhook {
         let bytes = secret.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
         let bytes = bytes.filter(|bytes| (24..=64).contains(&bytes.len()));
         let bytes = bytes.ok_or("the secret of the webhook must be whsec_ and 24 to 64 bytes in base64")?;
+        if bytes.windows(2).all(|pair| pair.first() == pair.last()) {
+            return Err("the secret of the webhook is one byte over and over: take random ones");
+        }
         Ok(Self { url, key: hmac::Key::new(hmac::HMAC_SHA256, &bytes), client, clock })
     }
 

@@ -108,15 +108,15 @@ static DOCUMENTS: [Document; 11] = [
             ),
             (
                 "de",
-                "Diese App ist kein Notdienst, und niemand schaut ständig hinein. Wenn Sie sich oder jemand anderen \
-                 verletzen könnten oder sich körperlich schlecht fühlen, wählen Sie den Notruf oder das \
-                 Krisentelefon, die auf jeder Seite stehen.",
+                "Diese App ist kein Notdienst, und niemand schaut rund um die Uhr hinein. Wenn du dir oder anderen \
+                 etwas antun könntest oder dich körperlich schlecht fühlst, ruf die Notrufnummer oder das \
+                 Krisentelefon an, die auf jeder Seite stehen.",
             ),
             (
                 "es",
-                "Esta aplicación no es un servicio de urgencias y nadie la vigila minuto a minuto. Si pudiera \
-                 hacerse daño a sí mismo o a otra persona, o se siente mal físicamente, use el número de emergencias \
-                 o la línea de crisis que aparecen en cada página.",
+                "Esta aplicación no es un servicio de urgencias y nadie la vigila minuto a minuto. Si pudieras \
+                 hacerte daño o hacérselo a otra persona, o te encuentras mal físicamente, llama al número de \
+                 emergencias o a la línea de crisis que aparecen en cada página.",
             ),
         ],
     ),
@@ -130,14 +130,15 @@ static DOCUMENTS: [Document; 11] = [
             ),
             (
                 "de",
-                "Phasen und Kurve sind ein Lehrbild aus früher Forschung, vieles davon an Tieren. Sie messen nicht \
-                 Ihr Gehirn, sagen Ihr Ergebnis nicht voraus und sagen nicht, wann Sie eine weitere Dosis bekommen \
-                 sollten.",
+                "Die Phasen und die Kurve sind ein Bild zum Erklären. Es beruht auf Forschung, die noch am Anfang \
+                 steht, vieles davon an Tieren. Es misst nicht dein Gehirn, sagt nicht voraus, wie es dir gehen wird, \
+                 und sagt nicht, wann du eine weitere Dosis bekommen solltest.",
             ),
             (
                 "es",
-                "Las fases y la curva son una imagen didáctica hecha a partir de investigación temprana, gran parte \
-                 en animales. No miden su cerebro, no predicen su resultado ni le dicen cuándo recibir otra dosis.",
+                "Las fases y la curva son un dibujo para explicar, hecho a partir de una investigación que aún \
+                 empieza, gran parte de ella en animales. No miden tu cerebro, no predicen cómo te irá ni te dicen \
+                 cuándo recibir otra dosis.",
             ),
         ],
     ),
@@ -154,14 +155,15 @@ static DOCUMENTS: [Document; 11] = [
             ),
             (
                 "de",
-                "Ihre Einträge gehören Ihnen allein, solange Sie sie nicht einzeln teilen oder das Teilen \
-                 einschalten. Sie können das Teilen zurücknehmen; wer mitliest, kann vorher Geteiltes gesehen oder \
-                 notiert haben.",
+                "Deine Einträge sind nur für dich, solange du sie nicht einzeln teilst oder das Teilen einschaltest. \
+                 Du kannst das Teilen zurücknehmen; wer bis dahin mitlesen durfte, kann schon gesehen oder notiert \
+                 haben, was geteilt war.",
             ),
             (
                 "es",
-                "Sus entradas son solo suyas mientras no las comparta una por una o active el compartir. Puede dejar \
-                 de compartir; quienes leen pueden haber visto o anotado lo que se compartió antes.",
+                "Tus entradas son solo tuyas mientras no las compartas una por una o actives la opción de compartir. \
+                 Puedes dejar de compartir; quien podía leer quizá ya haya visto o anotado lo que compartiste hasta \
+                 entonces.",
             ),
         ],
     },
@@ -176,13 +178,13 @@ static DOCUMENTS: [Document; 11] = [
             ),
             (
                 "de",
-                "Einige Fragen betreffen die Sicherheit. Diese Antworten gehen an Ihr Behandlungsteam, auch wenn das \
-                 Tagebuch privat ist. Wir sagen es auf dem Bildschirm, bevor Sie antworten.",
+                "Bei manchen Fragen geht es um deine Sicherheit. Diese Antworten gehen an dein Behandlungsteam, auch \
+                 wenn dein Tagebuch privat ist. Das steht auf dem Bildschirm, bevor du antwortest.",
             ),
             (
                 "es",
-                "Algunas preguntas tratan de la seguridad. Esas respuestas llegan a su equipo aunque el diario sea \
-                 privado. Lo diremos en la pantalla antes de que responda.",
+                "Algunas preguntas tratan de tu seguridad. Esas respuestas llegan a tu equipo aunque tu diario sea \
+                 privado. Te lo diremos en la pantalla antes de que respondas.",
             ),
         ],
     ),
@@ -193,21 +195,22 @@ static DOCUMENTS: [Document; 11] = [
             (
                 "en",
                 "Your notes concern health and may touch substance use, sex, faith or other people. We keep them \
-                 encrypted and never sell them. Choose whether they may be used for de-identified quality work – no \
-                 is fine and changes nothing in your care.",
+                 encrypted and never sell them. Choose whether they may be used to make care better, once everything \
+                 that points to you is taken out – no is fine and changes nothing in your care.",
             ),
             (
                 "de",
-                "Ihre Notizen betreffen die Gesundheit und können Substanzen, Sexualität, Glauben oder andere \
-                 Menschen berühren. Wir bewahren sie verschlüsselt auf und verkaufen sie nie. Wählen Sie, ob sie \
-                 ohne Namen für die Qualitätsarbeit genutzt werden dürfen – ein Nein ist in Ordnung und ändert \
-                 nichts an Ihrer Behandlung.",
+                "Deine Notizen betreffen deine Gesundheit und können auch von Alkohol und Drogen, Sexualität, Glauben \
+                 oder anderen Menschen handeln. Wir bewahren sie verschlüsselt auf und verkaufen sie nie. Du \
+                 entscheidest, ob sie helfen dürfen, Behandlungen besser zu machen, nachdem alles entfernt ist, was \
+                 auf dich hinweist – ein Nein ist in Ordnung und ändert nichts an deiner Behandlung.",
             ),
             (
                 "es",
-                "Sus notas tratan de la salud y pueden tocar el consumo de sustancias, el sexo, la fe u otras \
-                 personas. Las guardamos cifradas y nunca las vendemos. Elija si pueden usarse, sin identificarle, \
-                 para mejorar la calidad: decir que no está bien y no cambia nada en su atención.",
+                "Tus notas tratan de tu salud y pueden hablar de alcohol y drogas, de sexo, de fe o de otras \
+                 personas. Las guardamos cifradas y nunca las vendemos. Tú decides si pueden usarse para mejorar la \
+                 atención, una vez quitado todo lo que apunte a ti: decir que no está bien y no cambia nada en tu \
+                 atención.",
             ),
         ],
     ),
@@ -216,21 +219,26 @@ static DOCUMENTS: [Document; 11] = [
         [
             (
                 "en",
-                "Ketamine for mood conditions is often prescribed off-label. Esketamine nasal spray is approved for \
-                 particular conditions and given only in certified settings. Long-term risks, including dependence, \
-                 bladder and memory problems, are not fully known.",
+                "Ketamine for mood conditions is often prescribed off-label: for something other than what it was \
+                 approved for. Esketamine nasal spray is approved for particular conditions and given only in places \
+                 set up for it, with health staff present. Long-term risks, such as coming to depend on it, or \
+                 problems with the bladder or memory, are not fully known.",
             ),
             (
                 "de",
-                "Ketamin wird bei Störungen der Stimmung oft außerhalb der Zulassung verordnet. Esketamin-Nasenspray \
-                 ist für bestimmte Erkrankungen zugelassen und wird nur in dafür geeigneten Einrichtungen gegeben. \
-                 Langzeitrisiken, darunter Abhängigkeit, Blasen- und Gedächtnisprobleme, sind nicht ganz bekannt.",
+                "Bei Störungen der Stimmung wird Ketamin oft außerhalb der Zulassung verordnet, also für etwas \
+                 anderes, als wofür es zugelassen ist. Esketamin-Nasenspray ist für bestimmte Erkrankungen zugelassen \
+                 und wird nur in dafür vorgesehenen Einrichtungen gegeben, im Beisein von Fachpersonal. Risiken auf \
+                 lange Sicht, etwa abhängig zu werden oder Probleme mit Blase oder Gedächtnis, sind nicht ganz \
+                 bekannt.",
             ),
             (
                 "es",
-                "La ketamina para trastornos del ánimo se receta a menudo fuera de indicación. El espray nasal de \
-                 esketamina está aprobado para ciertas afecciones y se da solo en centros certificados. Los riesgos \
-                 a largo plazo, como dependencia y problemas de vejiga o de memoria, no se conocen del todo.",
+                "Para los trastornos del ánimo, la ketamina se receta a menudo fuera de indicación: para algo \
+                 distinto de aquello para lo que se aprobó. El espray nasal de esketamina está aprobado para ciertas \
+                 afecciones y se da solo en centros preparados para ello, con personal sanitario presente. Los \
+                 riesgos a largo plazo, como llegar a depender de ella o tener problemas de vejiga o de memoria, no \
+                 se conocen del todo.",
             ),
         ],
     ),
@@ -244,13 +252,13 @@ static DOCUMENTS: [Document; 11] = [
             ),
             (
                 "de",
-                "Bis zur angezeigten Zeit und einer ganzen Nacht Schlaf: nicht fahren, nicht klettern, kleine Kinder \
-                 nicht allein beaufsichtigen und nichts Wichtiges unterschreiben.",
+                "Bis zur angezeigten Zeit, und bis du eine ganze Nacht geschlafen hast: nicht ans Steuer setzen, \
+                 nicht klettern, kleine Kinder nicht allein beaufsichtigen und nichts Wichtiges unterschreiben.",
             ),
             (
                 "es",
-                "Hasta la hora indicada y una noche entera de sueño, no conduzca, no trepe, no cuide solo a niños \
-                 pequeños y no firme nada importante.",
+                "Hasta la hora indicada, y hasta haber dormido una noche entera, no conduzcas, no te subas a sitios \
+                 altos, no cuides a solas de niños pequeños y no firmes nada importante.",
             ),
         ],
     ),
@@ -259,18 +267,18 @@ static DOCUMENTS: [Document; 11] = [
         [
             (
                 "en",
-                "You can see, correct, take away and erase what you wrote. What your clinic has to keep by law, it \
-                 keeps for that time; you see what that is.",
+                "You can see and correct what you wrote, take a copy with you, and erase it. What your clinic has to \
+                 keep by law, it keeps for that time; you see what that is.",
             ),
             (
                 "de",
-                "Sie können sehen, berichtigen, mitnehmen und löschen, was Sie geschrieben haben. Was Ihre Klinik \
-                 nach dem Gesetz aufbewahren muss, bewahrt sie so lange auf; Sie sehen, was das ist.",
+                "Du kannst sehen und berichtigen, was du geschrieben hast, eine Kopie mitnehmen und es löschen. Was \
+                 deine Klinik nach dem Gesetz aufbewahren muss, bewahrt sie so lange auf; du siehst, was das ist.",
             ),
             (
                 "es",
-                "Puede ver, corregir, llevarse y borrar lo que escribió. Lo que su clínica debe guardar por ley, lo \
-                 guarda durante ese tiempo; usted ve qué es.",
+                "Puedes ver y corregir lo que escribiste, llevarte una copia y borrarlo. Lo que tu clínica debe \
+                 guardar por ley, lo guarda durante ese tiempo; tú ves qué es.",
             ),
         ],
     ),
@@ -285,13 +293,13 @@ static DOCUMENTS: [Document; 11] = [
             ),
             (
                 "de",
-                "Jemand, den Sie nennen, kann die App für Sie nutzen. Diese Person sieht dann, was Sie ihr öffnen, \
-                 und Sie können es jederzeit beenden.",
+                "Jemand, den du bestimmst, darf die App für dich nutzen. Diese Person sieht dann, was du ihr öffnest, \
+                 und du kannst das jederzeit beenden.",
             ),
             (
                 "es",
-                "Una persona que usted nombre puede usar la aplicación por usted. Verá lo que usted le abra, y puede \
-                 terminarlo en cualquier momento.",
+                "Una persona que tú elijas puede usar la aplicación por ti. Verá lo que tú le abras, y puedes ponerle \
+                 fin en cualquier momento.",
             ),
         ],
     ),
@@ -301,18 +309,19 @@ static DOCUMENTS: [Document; 11] = [
         [
             (
                 "en",
-                "Your data may be used for research, without your name. It is a separate choice: no is fine and \
-                 changes nothing in your care.",
+                "Your data may be used for research, once your name and everything that points to you is taken out. \
+                 It is a separate choice: no is fine and changes nothing in your care.",
             ),
             (
                 "de",
-                "Ihre Daten dürfen ohne Ihren Namen für die Forschung genutzt werden. Das ist eine eigene \
-                 Entscheidung: ein Nein ist in Ordnung und ändert nichts an Ihrer Behandlung.",
+                "Deine Daten dürfen für die Forschung genutzt werden, nachdem dein Name und alles entfernt ist, was \
+                 auf dich hinweist. Das ist eine eigene Entscheidung: ein Nein ist in Ordnung und ändert nichts an \
+                 deiner Behandlung.",
             ),
             (
                 "es",
-                "Sus datos pueden usarse para investigación, sin su nombre. Es una decisión aparte: decir que no \
-                 está bien y no cambia nada en su atención.",
+                "Tus datos pueden usarse para investigación, una vez quitado tu nombre y todo lo que apunte a ti. Es \
+                 una decisión aparte: decir que no está bien y no cambia nada en tu atención.",
             ),
         ],
     ),
@@ -323,17 +332,17 @@ static DOCUMENTS: [Document; 11] = [
             (
                 "en",
                 "Messages by e-mail are not private on the way, and others may see them on your screen. They carry \
-                 one neutral sentence and no content.",
+                 one neutral sentence and nothing of what you wrote.",
             ),
             (
                 "de",
-                "Nachrichten per E-Mail sind unterwegs nicht privat, und andere können sie auf Ihrem Bildschirm \
-                 sehen. Sie enthalten einen neutralen Satz und keinen Inhalt.",
+                "Nachrichten per E-Mail sind unterwegs nicht geschützt, und andere können sie auf deinem Bildschirm \
+                 sehen. Sie enthalten einen neutralen Satz und nichts von dem, was du geschrieben hast.",
             ),
             (
                 "es",
-                "Los mensajes por correo electrónico no son privados en el camino, y otros pueden verlos en su \
-                 pantalla. Llevan una frase neutra y ningún contenido.",
+                "Los mensajes por correo electrónico no son privados en el camino, y otras personas pueden verlos en \
+                 tu pantalla. Llevan una frase neutra y nada de lo que escribiste.",
             ),
         ],
     ),
@@ -352,6 +361,10 @@ mod tests {
         for document in &DOCUMENTS {
             assert_eq!(document.texts.map(|(locale, _)| locale), ["en", "de", "es"], "{}", document.key);
             assert!(document.texts.iter().all(|(_, text)| text.len() > 60 && !text.contains("  ")), "{}", document.key);
+            // They speak to their reader as the rest does, not formally.
+            let formal = ["Ihre", "Ihnen", "wenn Sie", "usted"]
+                .map(|word| document.texts.iter().any(|(_, text)| text.contains(word)));
+            assert_eq!(formal, [false; 4], "{}", document.key);
         }
     }
 

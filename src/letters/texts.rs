@@ -38,8 +38,8 @@ const fn english(kind: LetterKind) -> Text {
         ),
         LetterKind::Known => (
             "You have an account",
-            "Somebody asked for an account with this e-mail address. There is one already: log in with it, or set a new \
-             passphrase in the app if you have forgotten yours.",
+            "Somebody wanted to use this e-mail address for an account. There is one already: log in with it, or set a \
+             new passphrase in the app if you have forgotten yours.",
             IGNORE,
         ),
         LetterKind::PassphraseChanged => (
@@ -72,8 +72,9 @@ const fn german(kind: LetterKind) -> Text {
         ),
         LetterKind::Reset => (
             "Dein Code für eine neue Passphrase",
-            "Mit diesem Code setzt du eine neue Passphrase. Gib ihn innerhalb von 30 Minuten in der App ein:",
-            "Wenn du das nicht angefordert hast, tu nichts: Deine Passphrase bleibt, wie sie ist. Gib den Code niemandem.",
+            "Mit diesem Code legst du eine neue Passphrase fest. Gib ihn innerhalb von 30 Minuten in der App ein:",
+            "Wenn du das nicht angefordert hast, musst du nichts tun: Deine Passphrase bleibt, wie sie ist. Gib den Code \
+             an niemanden weiter.",
         ),
         LetterKind::Register => (
             "Dein Code zum Registrieren",
@@ -83,14 +84,14 @@ const fn german(kind: LetterKind) -> Text {
         ),
         LetterKind::Known => (
             "Du hast ein Konto",
-            "Jemand wollte mit dieser E-Mail-Adresse ein Konto anlegen. Es gibt schon eines: Melde dich damit an, oder \
-             setze in der App eine neue Passphrase, wenn du deine vergessen hast.",
+            "Jemand wollte diese E-Mail-Adresse für ein Konto verwenden. Es gibt schon eines: Melde dich damit an, oder \
+             lege in der App eine neue Passphrase fest, wenn du deine vergessen hast.",
             IGNORE,
         ),
         LetterKind::PassphraseChanged => (
             "Deine Passphrase wurde geändert",
             "Die Passphrase deines Kontos wurde geändert, und deine anderen Geräte wurden abgemeldet.",
-            "Wenn du das nicht warst, setze sofort in der App eine neue Passphrase.",
+            "Wenn du das nicht warst, lege sofort in der App eine neue Passphrase fest.",
         ),
         LetterKind::AddressAsked => (
             "Eine neue E-Mail-Adresse für dein Konto",
@@ -102,7 +103,7 @@ const fn german(kind: LetterKind) -> Text {
             "Dein Konto ist stillgelegt",
             "Dein Konto wurde stillgelegt, wie du es wolltest, und alle deine Geräte wurden abgemeldet. Nichts wurde \
              gelöscht.",
-            "Wenn du das nicht warst, schreib denen, von denen du die App hast.",
+            "Wenn du das nicht warst, melde dich bei denen, von denen du die App hast.",
         ),
         LetterKind::Nothing => ("", "", ""),
     }
@@ -113,24 +114,25 @@ const fn spanish(kind: LetterKind) -> Text {
     match kind {
         LetterKind::Verify => (
             "Tu código",
-            "Este código confirma tu dirección de correo. Escríbelo en la aplicación antes de 24 horas:",
+            "Este código confirma tu dirección de correo. Escríbelo en la aplicación en las próximas 24 horas:",
             IGNORE,
         ),
         LetterKind::Reset => (
             "Tu código para una nueva frase de contraseña",
-            "Con este código eliges una nueva frase de contraseña. Escríbelo en la aplicación antes de 30 minutos:",
-            "Si no lo has pedido, no hagas nada: tu frase de contraseña sigue igual. No des el código a nadie.",
+            "Con este código eliges una nueva frase de contraseña. Escríbelo en la aplicación en los próximos 30 minutos:",
+            "Si no lo has pedido, no tienes que hacer nada: tu frase de contraseña sigue igual. No le des el código a \
+             nadie.",
         ),
         LetterKind::Register => (
             "Tu código para registrarte",
-            "Este código confirma tu dirección de correo. Escríbelo en la aplicación antes de 24 horas para crear tu \
-             cuenta:",
+            "Este código confirma tu dirección de correo. Escríbelo en la aplicación en las próximas 24 horas para crear \
+             tu cuenta:",
             IGNORE,
         ),
         LetterKind::Known => (
             "Ya tienes una cuenta",
-            "Alguien pidió una cuenta con esta dirección de correo. Ya hay una: entra con ella, o elige en la aplicación \
-             una nueva frase de contraseña si has olvidado la tuya.",
+            "Alguien quiso usar esta dirección de correo para una cuenta. Ya hay una: entra con ella, o elige en la \
+             aplicación una nueva frase de contraseña si has olvidado la tuya.",
             IGNORE,
         ),
         LetterKind::PassphraseChanged => (
@@ -140,8 +142,8 @@ const fn spanish(kind: LetterKind) -> Text {
         ),
         LetterKind::AddressAsked => (
             "Una nueva dirección de correo para tu cuenta",
-            "Alguien con sesión abierta ha pedido otra dirección de correo para tu cuenta. Sustituirá a esta en cuanto \
-             se confirme.",
+            "Alguien con la sesión iniciada ha pedido otra dirección de correo para tu cuenta. Sustituirá a esta en \
+             cuanto se confirme.",
             "Si no has sido tú, cambia enseguida tu frase de contraseña en la aplicación.",
         ),
         LetterKind::Disabled => (

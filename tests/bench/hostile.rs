@@ -1,5 +1,5 @@
-//! What somebody who means harm can do: the memory that log-ins leave behind, what one patient's worst costs the
-//! others, and what the time of a refusal tells.
+//! What somebody who means harm can do: the memory that log-ins leave behind, what one patient's worst and what slow
+//! clients cost the others, and what the time of a refusal tells.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -25,11 +25,13 @@ pub async fn measure(scale: Scale, postgres: Option<String>, report: &mut Report
     let sqlite = Site::open(quick, None).await;
     memory(&sqlite, report).await;
     neighbour("SQLite", &sqlite, report).await;
+    slow("SQLite", &sqlite, report).await;
     times("SQLite", &sqlite, report).await;
     sqlite.server.stop();
     if postgres.is_some() {
         let site = Site::open(quick, postgres).await;
         neighbour("PostgreSQL", &site, report).await;
+        slow("PostgreSQL", &site, report).await;
         times("PostgreSQL", &site, report).await;
         site.server.stop();
     }
@@ -109,7 +111,10 @@ async fn neighbour(name: &str, site: &Site, report: &mut Report) {
     let hostile = &site.readable()[0];
     let mut wire = Connection::to(site.server.address).await;
     for _ in 1..RULES {
-        let rule = json!({ "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" } });
+        let rule = json!({
+            "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" },
+            "visible_at_once": true,
+        });
         ask(&mut wire, "PUT", &format!("/v1/patients/me/grants/{}", Uuid::new_v4()), hostile, Some(rule), 201).await;
     }
     for _ in 0..200 {
@@ -119,6 +124,38 @@ async fn neighbour(name: &str, site: &Site, report: &mut Report) {
     let each = |c: usize, n: usize| create(&writers[(c + n * CONNECTIONS) % writers.len()]);
     let (alone, beside) = beside(site, each, async |_, ends| worst(site, hostile, ends).await).await;
     tell_beside(&format!("others' creates beside a hostile patient on {name}"), (alone, beside), report);
+}
+
+/// What slow clients have sent before they fall silent: nothing, half a head, half a body.
+const BEGUN: [&str; 3] = [
+    "",
+    "GET /v1/meta HTTP/1.1\r\nhost: be",
+    "POST /v1/auth/login HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n\
+     {\"email\":",
+];
+
+/// What others notice of clients that have connected, begun, and say no more. The server hangs up after 15 seconds
+/// without a head and 30 without a body: they come anew in each round.
+async fn slow(name: &str, site: &Site, report: &mut Report) {
+    let (address, Scale { time, rounds, streams: many, .. }) = (site.server.address, site.scale());
+    let writers = site.writers();
+    let each = |c: usize, n: usize| create(&writers[(c + n * CONNECTIONS) % writers.len()]);
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        alone.push(load(address, time, 201, each).await.p99);
+        let mut waiting = Vec::new();
+        for n in 0..many {
+            let mut wire = Connection::to(address).await;
+            wire.send(BEGUN[n % BEGUN.len()].as_bytes()).await;
+            waiting.push(wire);
+        }
+        beside.push(load(address, time, 201, each).await.p99);
+        drop(waiting);
+        // The server has let go of them before the next round.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let both = (median(&alone), median(&beside));
+    tell_beside(&format!("others' creates beside {many} slow clients on {name}"), both, report);
 }
 
 /// How well the time of an answer tells what is there from what is not: 0.5 not at all, 1 always.

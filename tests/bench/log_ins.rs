@@ -2,6 +2,7 @@
 //! time of an answer tells about an address.
 
 use std::hint::black_box;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use afterglow::app::Server;
@@ -10,7 +11,7 @@ use afterglow::identity::Caller;
 use afterglow::kernel::{Clock, Entropy};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Scale;
 use super::client::{CONNECTIONS, Connection, load, request};
@@ -30,7 +31,7 @@ const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1], [2,
 
 /// Measures everything on SQLite and, if there is one, on a PostgreSQL.
 pub async fn measure(scale: Scale, postgres: Option<String>, report: &mut Report) {
-    let scale = Scale { writers: scale.writers.min(256), shelves: 1, ..scale };
+    let scale = Scale { writers: scale.writers.clamp(2 * 56, 2 * 168), shelves: 1, ..scale };
     on("SQLite", Site::open(scale, None).await, report).await;
     if postgres.is_some() {
         on("PostgreSQL", Site::open(scale, postgres).await, report).await;
@@ -47,6 +48,13 @@ async fn on(name: &str, site: Site, report: &mut Report) {
 fn log_in(email: &str, passphrase: &str) -> Vec<u8> {
     let body = json!({ "email": email, "passphrase": passphrase }).to_string();
     request("POST", "/v1/auth/login", "", body.as_bytes(), None)
+}
+
+/// The form of somebody who registers.
+fn form(email: &str) -> Value {
+    let mut form = json!({ "name": "Somebody", "email": email, "passphrase": PASSPHRASE });
+    (form["adult"], form["time_zone"]) = (json!(true), json!("Europe/Berlin"));
+    form
 }
 
 /// Hashes a second of Argon2id alone, at the cost of a passphrase and on as many threads as the server has for it.
@@ -159,10 +167,11 @@ async fn timed(config: Config, who: &Someone, others: &[Someone]) -> Times {
 /// disabled account. Patients of even numbers are known, those of odd ones are disabled first.
 async fn addresses(name: &str, site: &Site, report: &mut Report) {
     let rounds = site.scale().rounds;
-    let (log_ins, resets) = (16 * rounds, 28 * rounds);
-    assert!(2 * log_ins <= LOGGED_IN && 2 * resets <= site.writers().len());
+    // An address is sent few letters: those who register are others than those who have forgotten their passphrase.
+    let (log_ins, resets, registrations) = (0..16 * rounds, 0..28 * rounds, 28 * rounds..56 * rounds);
+    assert!(2 * log_ins.end <= LOGGED_IN && 2 * registrations.end <= site.writers().len());
     let mut wire = Connection::to(site.server.address).await;
-    for n in 0..resets {
+    for n in 0..registrations.end {
         let body = json!({ "passphrase": PASSPHRASE });
         ask(&mut wire, "POST", "/v1/me/disable", &site.writers()[2 * n + 1], Some(body), 200).await;
     }
@@ -171,9 +180,23 @@ async fn addresses(name: &str, site: &Site, report: &mut Report) {
         request("POST", "/v1/auth/passphrase-reset", "", body.as_bytes(), None)
     };
     let wrong = |email: &str| log_in(email, "a loud river at noon");
+    let register = |form: Value| request("POST", "/v1/auth/register", "", form.to_string().as_bytes(), None);
+    let open = |email: &str| register(form(email));
+    let guessed = |email: &str| {
+        let mut form = form(email);
+        form["code"] = json!("0000-0000-0000-0000");
+        register(form)
+    };
+    let invite = |email: &str| {
+        let body = json!({ "kind": "patient", "email": email }).to_string();
+        request("POST", "/v1/invitations", &site.therapist().token, body.as_bytes(), None)
+    };
     for (act, times) in [
-        ("a log-in", apart(site, (log_ins, ATTEMPTS), 401, wrong).await),
-        ("a request for a reset", apart(site, (resets, LETTERS), 202, reset).await),
+        ("a log-in", apart(site, log_ins, ATTEMPTS, 401, wrong).await),
+        ("a request for a reset", apart(site, resets.clone(), LETTERS, 202, reset).await),
+        ("a registration without a code", apart(site, registrations, LETTERS, 202, open).await),
+        ("a registration with a wrong code", apart(site, resets.clone(), LETTERS, 422, guessed).await),
+        ("an invitation", apart(site, resets, LETTERS, 201, invite).await),
     ] {
         let pairs = [("known, unknown", 0, 1), ("disabled, unknown", 2, 1), ("known, disabled", 0, 2)];
         let pairs = pairs.map(|(pair, one, other)| (pair, auc(&times[one], &times[other])));
@@ -184,17 +207,18 @@ async fn addresses(name: &str, site: &Site, report: &mut Report) {
     }
 }
 
-/// The times of requests for known, unknown and disabled addresses, of which there are so many each, asked for so often.
+/// The times of requests for known, unknown and disabled addresses, each with all of these numbers, asked for so often.
 async fn apart(
     site: &Site,
-    (count, often): (usize, usize),
+    numbers: Range<usize>,
+    often: usize,
     status: u16,
     request_for: impl Fn(&str) -> Vec<u8>,
 ) -> [Vec<f64>; 3] {
     let mut wire = Connection::to(site.server.address).await;
     let mut times: [Vec<f64>; 3] = Default::default();
-    for turn in 0..count * often {
-        let n = turn % count;
+    for turn in 0..numbers.len() * often {
+        let n = numbers.start + turn % numbers.len();
         let emails = [format!("p{}", 2 * n), format!("x{n}"), format!("p{}", 2 * n + 1)];
         for kind in ORDERS[turn % ORDERS.len()] {
             let bytes = request_for(&format!("{}@example.org", emails[kind]));

@@ -50,7 +50,10 @@ pub async fn rule(name: &str, site: &Site, (patients, others): (&[Someone], &[So
     let act = async |round: usize, ends: &Cell<bool>| {
         let (who, mut wire) = (&patients[round], Connection::to(site.server.address).await);
         let reader = json!({ "type": "care_team" });
-        let rule = json!({ "rule": { "kind": "reflection" }, "sections": ["text"], "reader": reader }).to_string();
+        let rule = json!({
+            "rule": { "kind": "reflection" }, "sections": ["text"], "reader": reader, "visible_at_once": true,
+        });
+        let rule = rule.to_string();
         let mut grant = None;
         while !ends.get() {
             let request = match grant.take() {

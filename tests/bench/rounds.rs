@@ -178,6 +178,7 @@ impl Site {
         let grant = json!({
             "rule": { "kind": "reflection" }, "sections": ["text", "mood", "tags"],
             "reader": { "type": "therapist", "account_id": self.people.therapist.account },
+            "visible_at_once": true,
         });
         ask(&mut wire, "PUT", &format!("/v1/patients/me/grants/{}", Uuid::now_v7()), patient, Some(grant), 201).await;
         for _ in 0..SHELF {
@@ -192,6 +193,21 @@ impl Site {
         let open = links["items"].as_array().unwrap().iter().find(|link| link["state"] == "accepted");
         let link = open.unwrap_or_else(|| panic!("{links}"))["id"].as_str().unwrap();
         ask(wire, "POST", &format!("/v1/care-links/{link}/confirm"), therapist, None, 200).await;
+        self.agree(wire, patient).await;
+    }
+
+    /// Has a patient agree to the document on sharing: without it nothing can be opened to anybody.
+    async fn agree(&self, wire: &mut Connection, patient: &Someone) {
+        let documents = ask(wire, "GET", "/v1/consent-documents", patient, None, 200).await;
+        let sharing = documents["items"].as_array().unwrap().iter().find(|document| document["key"] == "sharing");
+        let (sharing, key) = (sharing.unwrap(), Uuid::now_v7().to_string());
+        let text = &sharing["texts"][0];
+        let consent =
+            json!({ "version": sharing["version"], "locale": text["locale"], "text_sha256": text["text_sha256"] });
+        let consent = consent.to_string();
+        let path = "/v1/patients/me/consents/sharing";
+        let (status, body) = wire.ask(&request("PUT", path, &patient.token, consent.as_bytes(), Some(&key))).await;
+        assert!((200..300).contains(&status), "{}", String::from_utf8_lossy(body));
     }
 
     /// Stops the server, does `meanwhile` with what it left, and starts it again.

@@ -30,7 +30,8 @@ impl Server {
     pub async fn start(folder: &Path, database: Option<&str>, address: SocketAddr) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow"));
         command.arg("serve").arg("--data-dir").arg(folder.join("data")).arg("--listen").arg(address.to_string());
-        command.args(["--requests-per-minute", "0", "--auth-per-minute", "0", "--mail", "file", "--log", "warn"]);
+        command.args(["--requests-per-minute", "0", "--auth-per-minute", "0", "--log", "warn"]);
+        command.args(["--mail", "file", "--open-registration"]);
         if let Some(url) = database {
             command.arg("--database-url").arg(url);
         }

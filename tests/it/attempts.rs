@@ -1,5 +1,7 @@
 //! S6: failed log-ins lock out those who fail, and nobody else.
 
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use afterglow::config::Config;
@@ -8,7 +10,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::support::accounts::{PASSPHRASE, account};
-use crate::support::app::{Answer, START, TestApp};
+use crate::support::app::{Answer, START, TestApp, document};
 use crate::support::database::{Count, Database};
 use crate::support::sql::Sql;
 
@@ -138,4 +140,86 @@ async fn unknown_addresses_are_counted_in_the_same_rows() {
         send(&app, "192.0.2.1", body).await.expect(401).refused("credentials_wrong");
     }
     assert_eq!((count(&app, "WHERE failures = 3"), count(&app, "")), (4, 4));
+}
+
+/// What somebody sends who guesses: the address, the body, and whether they are logged in.
+fn guesses() -> Vec<(&'static str, Value, bool)> {
+    let (code, passphrase) = ("0000-0000-0000-0000", "a quiet heron at noon");
+    let person = json!({ "code": code, "name": "Mallory", "email": "mallory@example.org", "passphrase": passphrase,
+        "adult": true, "time_zone": "Europe/Berlin" });
+    let set_up = json!({ "code": code, "clinic_name": "Another", "name": "Mallory", "email": "mallory@example.org",
+        "passphrase": passphrase });
+    vec![
+        ("/v1/auth/login", json!({ "email": ANN, "passphrase": WRONG }), false),
+        ("/v1/auth/register", person, false),
+        ("/v1/auth/passphrase-reset", json!({ "email": "no address" }), false),
+        ("/v1/auth/passphrase-reset/confirm", json!({ "code": code, "passphrase": passphrase }), false),
+        ("/v1/auth/staff-reset", json!({ "code": code, "email": ANN, "passphrase": passphrase }), false),
+        ("/v1/auth/verify-email", json!({ "code": code }), false),
+        ("/v1/setup", set_up, false),
+        ("/v1/invitations/accept", json!({ "code": code }), true),
+        ("/v1/me/passphrase", json!({ "passphrase": WRONG, "new_passphrase": passphrase }), true),
+        ("/v1/me/email", json!({ "email": "another@example.org", "passphrase": WRONG }), true),
+        ("/v1/me/disable", json!({ "passphrase": WRONG }), true),
+    ]
+}
+
+/// Addresses below `/v1/auth` where nothing can be guessed: what they take has 256 bits.
+const LONG_SECRETS: [&str; 3] = ["/v1/auth/logout", "/v1/auth/refresh", "/v1/auth/revoke"];
+
+#[actix_web::test]
+async fn s6_ten_guesses_a_minute_from_a_network_at_every_door() {
+    let document = document()["paths"].as_object().unwrap();
+    let doors: BTreeSet<&str> = guesses().into_iter().map(|(path, ..)| path).collect();
+    let public = document.keys().filter(|path| path.starts_with("/v1/auth/") || *path == "/v1/setup");
+    for path in public.filter(|path| !LONG_SECRETS.contains(&path.as_str())) {
+        assert!(doors.contains(path.as_str()), "{path}: how does somebody guess there?");
+    }
+    let limited = |config: &mut Config| {
+        behind_a_proxy(config);
+        config.auth_per_minute = NonZeroU32::new(10);
+    };
+    let app = TestApp::start_with(limited).await;
+    app.admin().await;
+    let ann = account(&app, ANN).await;
+    for (number, (path, body, logged_in)) in guesses().into_iter().enumerate() {
+        let network = format!("192.0.2.{number}");
+        let guess = async || {
+            let call = app.post(path, body.clone()).header("x-forwarded-for", &network);
+            if logged_in { call.bearer(&ann.access) } else { call }.send().await
+        };
+        for _ in 0..10 {
+            let status = guess().await.status;
+            assert!(status.is_client_error() && status != 429, "{path}: {status}");
+        }
+        // One more comes back every six seconds: on a slow machine another one or two are taken.
+        let mut more = 0;
+        while guess().await.status != 429 {
+            more += 1;
+            assert!(more < 5, "{path} is not limited");
+        }
+        // The limit is of the network, not of the door, and of no other network.
+        stranger(&app, &network, PASSPHRASE).await.expect(429).refused("too_many_requests");
+        app.get("/v1/me").bearer(&ann.access).header("x-forwarded-for", &network).send().await.ok();
+    }
+    device(&app, "198.51.100.7", &ann.device, PASSPHRASE).await.ok();
+}
+
+#[actix_web::test]
+async fn s6_the_address_that_the_operators_own_proxy_saw_counts_and_none_that_a_client_claims() {
+    let limited = |config: &mut Config| {
+        behind_a_proxy(config);
+        config.auth_per_minute = NonZeroU32::new(10);
+    };
+    let app = TestApp::start_with(limited).await;
+    account(&app, ANN).await;
+    for turn in 0..10 {
+        stranger(&app, &format!("198.51.100.{turn}, 192.0.2.1"), WRONG).await.expect(401);
+    }
+    let mut more = 0;
+    while stranger(&app, "203.0.113.9, 192.0.2.1", WRONG).await.status != 429 {
+        more += 1;
+        assert!(more < 5, "what a client claims hides it");
+    }
+    stranger(&app, "192.0.2.1, 203.0.113.9", PASSPHRASE).await.ok();
 }

@@ -1,7 +1,6 @@
 //! The calendar feed: what it shows of a patient's plan, to whom, and until when.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
 
 use afterglow::kernel::Id;
 use afterglow::kernel::id::Patient;
@@ -17,6 +16,7 @@ use crate::delivery::plant;
 use crate::support::accounts::disable;
 use crate::support::app::{TestApp, new_id};
 use crate::support::people::{Clinic, Person, again};
+use crate::support::python::python;
 use crate::support::requests::calendar::{address, makes, ticked};
 use crate::support::sql::Sql;
 use crate::support::world::planned_for;
@@ -398,25 +398,6 @@ async fn a_calendar_app_may_add_parameters_and_send_what_is_no_tag() {
     app.get("/v1/calendar/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.ics?nocache=7").send().await.not_found();
 }
 
-/// `python3 -m venv target/calendar-python && target/calendar-python/bin/pip install icalendar` makes one that can.
-fn python(script: &str, given: &str) -> Option<Value> {
-    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/calendar-python/bin/python");
-    let able = |python: &std::path::PathBuf| {
-        let test = Command::new(python).args(["-c", "import icalendar"]).stderr(Stdio::null()).status();
-        test.is_ok_and(|status| status.success())
-    };
-    let Some(python) = [own, "python3".into()].into_iter().find(able) else {
-        println!("note: no Python with icalendar: only our own code checks");
-        return None;
-    };
-    let mut child =
-        Command::new(python).args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), given.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    Some(serde_json::from_slice(&output.stdout).unwrap())
-}
-
 #[actix_web::test]
 async fn another_implementation_reads_the_feed() {
     let Clinic { app, therapist, ann, .. } = treated().await;
@@ -424,13 +405,13 @@ async fn another_implementation_reads_the_feed() {
     ann.sets(json!({ "locale": "pl" })).await.ok();
     let made = makes(&ann, &ticked(&EVERYTHING, true)).await;
     let text = feed(&app, &address(&made)).await;
-    let script = "import icalendar, json, sys\n\
-        whole = icalendar.Calendar.from_ical(sys.stdin.buffer.read())\n\
+    let script = "whole = icalendar.Calendar.from_ical(given)\n\
         assert not whole.errors, whole.errors\n\
         found = [[str(one['UID']), one.decoded('DTSTART').strftime('%Y-%m-%dT%H:%M:%S%z'), str(one['SUMMARY'])] \
         for one in whole.walk('VEVENT') if not one.errors]\n\
         json.dump(found, sys.stdout)";
-    let Some(found) = python(script, &text) else { return };
+    let read = |text: &str| python("icalendar", script, &json!(text));
+    let Some(found) = read(&text) else { return };
     let own: Vec<_> = events(&text)
         .into_iter()
         .map(|(uid, start, title)| json!([uid, start.strftime("%Y-%m-%dT%H:%M:%S+0000").to_string(), title]))
@@ -440,5 +421,5 @@ async fn another_implementation_reads_the_feed() {
     // Also one without events.
     let tag = made.etag();
     ann.put(&ann.my("/calendar"), ticked(&[], false)).if_match(&tag).send().await.ok();
-    assert_eq!(python(script, &feed(&app, &address(&made)).await), Some(json!([])));
+    assert_eq!(read(&feed(&app, &address(&made)).await), Some(json!([])));
 }

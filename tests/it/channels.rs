@@ -1,6 +1,6 @@
 //! The channels to phones, each against a local server that speaks the protocol of the real one. Signatures and
 //! encryption are checked by Python packages as well: `http_ece`, `jwt`, `standardwebhooks`. Without a Python that has
-//! them (`target/push-python` or `python3`), a line says so, and only our own code checks.
+//! them, a line says so, and only our own code checks ([`crate::support::python`]).
 
 mod apns;
 mod email;

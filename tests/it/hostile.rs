@@ -5,10 +5,15 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::accounts::{PASSPHRASE, account};
 use crate::support::app::{Answer, TestApp};
+use crate::support::child::{Child, Web, first_run_code};
+use crate::support::database::Database;
 
 const LOGIN: &str = "/v1/auth/login";
 
@@ -266,4 +271,61 @@ async fn odd_methods_and_broken_requests_are_refused() {
         assert!(status == 0 || (400..500).contains(&status), "{shown:?}: {answer}");
     }
     still_answers(&app).await;
+}
+
+/// The memory of another process that is in use, in KiB.
+fn resident(process: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().trim().parse().unwrap()
+}
+
+/// Bodies that would cost much if they were read, sent to an address of a patient's own; those of pushes are packed.
+fn bombs() -> Vec<(&'static str, Vec<u8>)> {
+    const ENTRY: &str = "/entries/019cd6c2-8c00-7f04-8f84-36e206e8f207";
+    let deep = |open: &str, close: &str| format!("{}{}", open.repeat(100_000), close.repeat(100_000)).into_bytes();
+    let within = |text: String| format!("{{\"kind\":\"reflection\",\"text\":{text}}}").into_bytes();
+    let keys: String = (0..70_000).map(|n| format!("\"k{n}\":0,")).collect();
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    for _ in 0..64 {
+        packed.write_all(&[b' '; 1024 * 1024]).unwrap();
+    }
+    vec![
+        (ENTRY, deep("[", "]")),
+        (ENTRY, deep("{\"a\":", "}")),
+        (ENTRY, within("[".repeat(500_000))),
+        (ENTRY, within("9".repeat(900_000))),
+        (ENTRY, within(format!("{{{keys}\"z\":0}}"))),
+        (ENTRY, vec![b' '; 4 * 1024 * 1024]),
+        (PUSHES, packed.finish().unwrap()),
+    ]
+}
+
+const PUSHES: &str = "/mutations";
+
+/// 100 of each by `AFTERGLOW_BOMBS`.
+#[actix_web::test]
+async fn s8_bombs_cost_a_server_no_memory_that_it_keeps() {
+    #[expect(clippy::disallowed_methods, reason = "the tests' own configuration")]
+    let each: usize = std::env::var("AFTERGLOW_BOMBS").map_or(5, |text| text.parse().unwrap());
+    let database = Database::fresh();
+    let code = first_run_code(&database).await;
+    let child = Child::serve(&database, &[]).await;
+    let (_, patient, _) = Web::new(&child.url).found(&code).await;
+    let bombs = bombs();
+    let before = resident(child.id());
+    for (path, body) in bombs.iter().cycle().take(each * bombs.len()) {
+        let pushes = *path == PUSHES;
+        let method = if pushes { Method::POST } else { Method::PUT };
+        let call = patient.call(method, &format!("/v1/patients/me{path}")).header("content-type", "application/json");
+        let call = if pushes { call.header("content-encoding", "gzip") } else { call };
+        // The server may refuse and hang up before it has read everything.
+        if let Ok(answer) = call.body(body.clone()).send().await {
+            assert!(answer.status().is_client_error(), "{path}: {}", answer.status());
+        }
+    }
+    let more = resident(child.id()).saturating_sub(before);
+    println!("{} bombs, {more} KiB more", each * bombs.len());
+    assert!(more <= 16 * 1024, "{more} KiB");
+    patient.expect(Method::GET, "/v1/me", Value::Null, 200).await;
 }

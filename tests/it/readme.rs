@@ -1,5 +1,5 @@
 //! The README does what it says: its tour is pasted into a shell, its table is held against the command line, and the
-//! tests that its page on ASVS names are there.
+//! tests that its pages name are there.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -12,6 +12,7 @@ use crate::support::{shell, sources};
 
 const README: &str = include_str!("../../README.md");
 const ASVS: &str = include_str!("../../.github/ASVS.md");
+const CONTRIBUTING: &str = include_str!("../../.github/CONTRIBUTING.md");
 /// The sections of the chapters V6 to V9 of ASVS 5.0, and how many requirements each has.
 const SECTIONS: [(&str, usize); 20] = [
     ("6.1", 3),
@@ -163,4 +164,14 @@ fn each_requirement_of_asvs_has_a_verdict_and_the_tests_that_it_names_are_there(
     assert!(ASVS.contains(&format!("| all | {met} | {not_applicable} | {not_met} |")), "{verdicts:?}");
     let counts = format!("{met} met, {not_applicable} not applicable, {not_met} not met");
     assert!(README.contains(&counts), "README.md does not say: {counts}");
+}
+
+#[test]
+fn the_tests_that_prove_each_mark_are_there() {
+    let rows: Vec<&str> = CONTRIBUTING.lines().filter(|line| line.starts_with("| S")).collect();
+    assert_eq!(rows.len(), 10, "S1 to S9, and S17");
+    let named = rows.iter().flat_map(|row| row.split('`').skip(1).step_by(2));
+    for test in named.filter(|word| word.contains("::")) {
+        assert!(sources::has_test(test), "{test} is not there");
+    }
 }

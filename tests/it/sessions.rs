@@ -400,6 +400,41 @@ async fn a_stranger_cannot_tell_an_unknown_address_from_a_wrong_passphrase_or_a_
 }
 
 #[actix_web::test]
+async fn s7_neither_a_registration_nor_an_invitation_tells_known_addresses_from_others() {
+    let app = TestApp::start().await;
+    let (theo, _ann) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Roth").await;
+    disable(&app, ben.account.parse().unwrap()).await;
+    // One that is known, one that is not, and a disabled one, all of one length.
+    let names = ["Ann Lind", "Dan Ives", "Ben Roth"];
+    let (mut refused, mut invited) = (Vec::new(), Vec::new());
+    for name in names {
+        let body = registration(name, "0000-0000-0000-0000");
+        let email = body["email"].clone();
+        let answer = app.post("/v1/auth/register", body).send().await.expect(422).refused("code_invalid");
+        refused.push(seen(&answer));
+        // Who invites is answered with the code, whoever has the address.
+        let wish = json!({ "kind": "patient", "email": email });
+        let mut answer = theo.post("/v1/invitations", wish).send().await.created();
+        assert_eq!(answer.body["email"], email);
+        for own in ["id", "email", "code"] {
+            answer.body[own] = Value::Null;
+        }
+        answer.headers.retain(|header, _| !["location", "etag"].contains(&header.as_str()));
+        invited.push(seen(&answer));
+    }
+    assert!(refused.iter().all(|answer| *answer == refused[0]), "{refused:?}");
+    assert!(invited.iter().all(|answer| *answer == invited[0]), "{invited:?}");
+    // A code that is good opens no account that is there, and tells nothing of whether it is disabled.
+    let code = theo.code_for_patient().await;
+    for name in ["Ann Lind", "Ben Roth"] {
+        let answer = app.post("/v1/auth/register", registration(name, &code)).send().await;
+        assert_eq!(seen(&answer), refused[0], "{name}");
+    }
+    app.register("Dan Ives", &code).await;
+}
+
+#[actix_web::test]
 async fn ten_failures_rest_the_account_for_a_quarter_of_an_hour_and_other_devices_go_on() {
     let app = TestApp::start_on_disk().await;
     let phone = account(&app, ANN).await;

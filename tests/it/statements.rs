@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use afterglow::config::Registration;
 use afterglow::db::Backend;
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use jiff::SignedDuration;
@@ -9,10 +10,11 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::delivery::{World, minutes};
+use crate::support::accounts::disable;
 use crate::support::app::{TestApp, document, new_id};
 use crate::support::exercises::work;
 use crate::support::journal::{reflection, two, with};
-use crate::support::people::Person;
+use crate::support::people::{Person, registration};
 use crate::support::protocols::{content, publishes};
 use crate::support::sql::Sql;
 use crate::support::world::move_to_another_clinic;
@@ -315,6 +317,46 @@ async fn a_log_in_of_an_unknown_address_runs_and_writes_what_a_wrong_passphrase_
     let query = "SELECT count(*) AS n FROM log_in_failures WHERE failures = 3";
     let counted = Sql::open(&app.database.backend).rows::<Count>(query)[0].n;
     assert_eq!(counted, 4, "the same rows for both: of the account, and of the account and the network");
+}
+
+#[actix_web::test]
+async fn s7_a_code_a_registration_and_an_invitation_run_the_same_statements_whoever_has_the_address() {
+    listen();
+    let app = TestApp::start_with(|config| config.registration = Registration::Open).await;
+    let (theo, _) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Roth").await;
+    disable(&app, ben.account.parse().unwrap()).await;
+    let asks = async |act: &str, name: &str| {
+        let mut form = registration(name, "0000-0000-0000-0000");
+        let email = form["email"].clone();
+        heard_everywhere(&app);
+        match act {
+            "has forgotten" => {
+                app.post("/v1/auth/passphrase-reset", json!({ "email": email })).send().await.expect(202);
+            }
+            "guesses a code" => {
+                app.post("/v1/auth/register", form).send().await.expect(422).refused("code_invalid");
+            }
+            "has no code" => {
+                form.as_object_mut().unwrap().remove("code");
+                app.post("/v1/auth/register", form).send().await.expect(202);
+            }
+            _ => {
+                let wish = json!({ "kind": "patient", "email": email });
+                theo.post("/v1/invitations", wish).send().await.created();
+            }
+        }
+        heard_everywhere(&app)
+    };
+    for act in ["has forgotten", "guesses a code", "has no code", "is invited"] {
+        // Once, so that what is remembered is remembered.
+        asks(act, "Eva Nord").await;
+        let unknown = asks(act, "Dan Ives").await;
+        assert!(!unknown.is_empty(), "nothing was heard");
+        for name in ["Ann Lind", "Ben Roth"] {
+            assert_eq!(asks(act, name).await, unknown, "{name} {act}");
+        }
+    }
 }
 
 #[actix_web::test]

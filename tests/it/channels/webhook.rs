@@ -114,6 +114,7 @@ async fn the_settings_of_a_webhook_are_checked_and_never_shown() {
     assert!(refused("ftp://gateway.example", SECRET).is_some());
     assert!(refused("https://gateway.example", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").is_some());
     assert!(refused("https://gateway.example", "whsec_c2hvcnQ=").is_some());
+    assert!(refused("https://gateway.example", "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB").is_some());
     let made = Webhook::new("https://gateway.example/secret-path", SECRET, local(), clock()).unwrap();
     let shown = format!("{made:?}");
     assert!(!shown.contains("secret-path") && !shown.contains("MfKQ"), "{shown}");

@@ -17,6 +17,7 @@ pub mod people;
 pub mod phone;
 pub mod playground;
 pub mod protocols;
+pub mod python;
 pub mod reader;
 pub mod replies;
 pub mod requests;

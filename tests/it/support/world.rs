@@ -16,7 +16,7 @@ use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::accounts::disable;
+use super::accounts::{code_sent_to, disable};
 use super::app::{Answer, TestApp, id_of, new_id};
 use super::exercises::{grant_response, work};
 use super::journal::{grant, reflection, with};
@@ -26,7 +26,7 @@ use super::requests::calendar::{makes, ticked};
 use super::requests::devices::phone;
 
 /// Who asks. `anonymous` sends no token; the rest are people of [`World::people`].
-pub const COLUMNS: [&str; 17] = [
+pub const COLUMNS: [&str; 18] = [
     "anonymous",
     "owner",
     "other_patient",
@@ -44,10 +44,23 @@ pub const COLUMNS: [&str; 17] = [
     "disabled",
     "covering",
     "break_glass",
+    "unverified",
 ];
 
-/// Therapists with an active link to Ann, whatever she opened to them.
-pub const LINKED: [&str; 5] = ["granted", "ungranted", "wrong_section", "revoked", "expired"];
+/// Therapists who are to Ann what `granted` is, with their names: what differs is how their account stands. A column of
+/// that kind takes a row here, its name in [`COLUMNS`], what makes its account differ in [`World::on`], and
+/// `.ci/matrix-column`.
+const LIKE_GRANTED: [(&str, &str); 1] = [("unverified", "Vera Nolte")];
+
+/// Whether somebody is a therapist with an active link to Ann, whatever she opened to them.
+pub fn linked(who: &str) -> bool {
+    ["ungranted", "wrong_section", "revoked", "expired"].contains(&who) || like_granted(who)
+}
+
+/// Whether somebody is a therapist to whom Ann opened the words of her entry and of her response.
+pub fn like_granted(who: &str) -> bool {
+    who == "granted" || LIKE_GRANTED.iter().any(|(like, _)| *like == who)
+}
 
 /// A word that stands in every section of Ann's entry that can hold one, and nowhere else.
 pub const CANARY: &str = "zanzibarine";
@@ -115,6 +128,18 @@ async fn names_own_session(person: &Person, name: &str) {
     call.if_match(session["etag"].as_str().unwrap()).send().await.ok();
 }
 
+/// Proves the address of a person by the code of its letter.
+async fn proves_address(person: &Person) {
+    person.act("/v1/me/email/verification").send().await.ok();
+    let code = code_sent_to(&person.app, &email_of(person)).await;
+    person.app.post("/v1/auth/verify-email", json!({ "code": code })).send().await.ok();
+}
+
+/// The address with which somebody of the world but its admin has registered.
+fn email_of(person: &Person) -> String {
+    format!("{}@example.org", person.name.to_lowercase().replace(' ', "."))
+}
+
 impl World {
     pub async fn open() -> Self {
         Self::on(TestApp::start().await).await
@@ -136,6 +161,9 @@ impl World {
         ] {
             people.insert(who, app.staff(&admin, name, &["care"]).await);
         }
+        for (who, name) in LIKE_GRANTED {
+            people.insert(who, app.staff(&admin, name, &["care"]).await);
+        }
         people.insert("nurse", app.staff(&admin, "Noor Haddad", &["record"]).await);
         people.insert("duty", app.staff(&admin, "Dirk Unger", &["duty"]).await);
         people.insert("covering", app.staff(&admin, "Cora Vogt", &["care"]).await);
@@ -150,9 +178,12 @@ impl World {
 
         let ann = app.patient(&people["granted"], "Ann Walker").await;
         let link = ann.linked_to(&people["granted"]).await;
-        for who in ["ungranted", "wrong_section", "revoked", "expired", "disabled"] {
+        let like_granted = LIKE_GRANTED.map(|(who, _)| who);
+        for who in ["ungranted", "wrong_section", "revoked", "expired", "disabled"].into_iter().chain(like_granted) {
             ann.linked_to(&people[who]).await;
         }
+        // Nobody else's address is proved.
+        proves_address(&people["granted"]).await;
         let ended = ann.linked_to(&people["link_ended"]).await;
 
         let infusion = people["granted"].records(&ann, earlier(&app, SignedDuration::from_hours(26))).await;
@@ -180,6 +211,9 @@ impl World {
         let entry = ann.writes(words()).await;
         ann.edits(&entry, json!({ "text": { "title": format!("The {CANARY} again") } })).await;
         let open = ann.opens(&entry, &["text", "mood", "tags"], &people["granted"]).await;
+        for who in like_granted {
+            ann.opens(&entry, &["text", "mood", "tags"], &people[who]).await;
+        }
         ann.opens(&entry, &["mood"], &people["wrong_section"]).await;
         ann.opens(&entry, &["text"], &people["link_ended"]).await;
         ann.opens(&entry, &["text"], &people["disabled"]).await;
@@ -203,6 +237,9 @@ impl World {
         let response = ann.works(work()).await;
         ann.resumes(&response, json!({ "answers": { "reworded": format!("A story of a {CANARY}") } })).await;
         ann.opens_response(&response, &["answers", "distress"], &people["granted"]).await;
+        for who in like_granted {
+            ann.opens_response(&response, &["answers", "distress"], &people[who]).await;
+        }
         ann.opens_response(&response, &["distress"], &people["wrong_section"]).await;
         for who in ["link_ended", "disabled"] {
             ann.opens_response(&response, &["answers"], &people[who]).await;
@@ -271,8 +308,7 @@ impl World {
 
     /// The answer to another log-in of theirs.
     pub(super) async fn logged_in(&self, who: &str) -> Answer {
-        let name = self.person(who).name.to_lowercase().replace(' ', ".");
-        let email = if who == "admin" { "ada@lakeside.example".to_owned() } else { format!("{name}@example.org") };
+        let email = if who == "admin" { "ada@lakeside.example".to_owned() } else { email_of(self.person(who)) };
         let body = json!({ "email": email, "passphrase": PASSPHRASE });
         self.app.post("/v1/auth/login", body).send().await.ok()
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Ask, Asker};
 use crate::support::app::new_id;
-use crate::support::world::{LINKED, earlier, later, planned_for};
+use crate::support::world::{earlier, later, linked, planned_for};
 
 /// The request for `operation`, if it is one of these.
 pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
@@ -29,7 +29,7 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
         "start_infusion" => {
             let at = earlier(&world.app, SignedDuration::from_hours(24 * 40 + 13 * i64::try_from(n).unwrap()));
             let mut id = world.planned.clone();
-            if owner || LINKED.contains(&who) || who == "nurse" {
+            if owner || linked(who) || who == "nurse" {
                 id = new_id(&world.app);
                 planned_long_ago(asker, &id, at).await;
             }
@@ -38,7 +38,7 @@ pub async fn ask(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
         "end_infusion" => {
             let at = earlier(&world.app, SignedDuration::from_hours(24 * 40 + 13 * i64::try_from(n).unwrap()));
             let mut id = world.planned.clone();
-            if owner || LINKED.contains(&who) || who == "nurse" {
+            if owner || linked(who) || who == "nurse" {
                 id = new_id(&world.app);
                 planned_long_ago(asker, &id, at).await;
             }
