@@ -16,8 +16,7 @@ use super::upkeep::{self, AccountChange, AccountSnapshot};
 use super::{AccountPolicy, Claimed, Email, Live};
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
-use crate::kernel::id::Account;
-use crate::kernel::{Error, Id, JoinCode, Result};
+use crate::kernel::{Error, JoinCode, Result};
 use crate::state::State;
 use crate::vault::{Keys, Vault};
 

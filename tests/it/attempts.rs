@@ -161,6 +161,7 @@ fn guesses() -> Vec<(&'static str, Value, bool)> {
         ("/v1/me/passphrase", json!({ "passphrase": WRONG, "new_passphrase": passphrase }), true),
         ("/v1/me/email", json!({ "email": "another@example.org", "passphrase": WRONG }), true),
         ("/v1/me/disable", json!({ "passphrase": WRONG }), true),
+        ("/v1/auth/step-up", json!({ "passphrase": WRONG }), true),
     ]
 }
 

@@ -11,7 +11,7 @@ use crate::support::app::TestApp;
 use crate::support::world::World;
 
 /// Secrets of a run that is over are worth nothing, and have no place in a repository all the same.
-const SECRETS: [(&str, &str); 3] = [
+const SECRETS: [(&str, &str); 5] = [
     ("access_token", "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.…"),
     ("refresh_token", "pHc1mQ…"),
     ("secret", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"),

@@ -9,7 +9,7 @@ use crate::support::requests::{Ask, operations};
 use crate::support::world::World;
 
 /// What stands for an account that is not there, or spends what can be spent once.
-const DOER: [(&str, &str); 20] = [
+const DOER: [(&str, &str); 21] = [
     ("put_assignment", "granted"),
     ("patch_assignment", "granted"),
     ("put_cautions", "granted"),
