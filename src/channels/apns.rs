@@ -144,9 +144,7 @@ impl Apns {
             }
             answer = self.attempt(&url, notice, &second, now).await?;
         }
-        let dead = answer.status == 410
-            || (answer.status == 400 && matches!(&*reason(&answer), "BadDeviceToken" | "DeviceTokenNotForTopic"));
-        if dead { Err(SendError::Gone) } else { answer.result() }
+        result(&answer)
     }
 
     async fn attempt(&self, url: &Url, notice: &Notice, token: &Token, now: Timestamp) -> Result<Answer, SendError> {
@@ -165,6 +163,24 @@ impl Apns {
         secret(&mut headers, HeaderName::from_static("apns-id"), &notice.delivery.to_string())?;
         secret(&mut headers, AUTHORIZATION, &format!("bearer {}", token.text))?;
         self.client.post(url, headers, body.into_bytes(), now).await
+    }
+}
+
+/// Returns what the service says of a push. A token of another app is not dead: it is the topic that may be wrong, which
+/// is then so for all devices. A key that Apple made for one of its two services is refused by the other one alone.
+fn result(answer: &Answer) -> Result<(), SendError> {
+    match (answer.status, &*reason(answer)) {
+        (410, _) | (400, "BadDeviceToken") => Err(SendError::Gone),
+        (400, "DeviceTokenNotForTopic") => {
+            Err(SendError::Mismatched { reason: "the device has another app than the topic says" })
+        }
+        (400, "BadTopic" | "MissingTopic" | "TopicDisallowed") => {
+            Err(SendError::Misconfigured { reason: "the service refuses the topic" })
+        }
+        (403, "BadEnvironmentKeyIdInToken") => {
+            Err(SendError::Mismatched { reason: "the key is not one for this service of Apple's" })
+        }
+        _ => answer.result(),
     }
 }
 

@@ -155,7 +155,9 @@ impl EmailChannel {
         if let Some(credentials) = &self.credentials {
             let known = connection.auth(DEFAULT_MECHANISMS, credentials).await;
             known.map_err(|error| match failure(&error) {
-                SendError::Refused { .. } => SendError::Refused { reason: "the mail server refuses the credentials" },
+                SendError::Refused { .. } => {
+                    SendError::Misconfigured { reason: "the mail server refuses the credentials" }
+                }
                 other => other,
             })?;
         }

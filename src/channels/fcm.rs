@@ -107,7 +107,7 @@ impl Fcm {
     }
 
     async fn ask_for_token(&self, now: Timestamp) -> Result<Token, SendError> {
-        const REFUSED: SendError = SendError::Refused { reason: "the service account is refused" };
+        const REFUSED: SendError = SendError::Misconfigured { reason: "the service account is refused" };
         let header = Header { kid: self.key_id.clone(), ..Header::new(Algorithm::RS256) };
         let (issued, expires) = (now.as_second(), now.saturating_add(LIFETIME).unwrap_or(now).as_second());
         let claims =
@@ -138,12 +138,13 @@ impl Fcm {
         let body = message(to, notice, now).to_string();
         let first = self.token(None, now).await?;
         let mut answer = self.attempt(&body, &first, now).await?;
-        // One that was made just now would be refused again.
-        if answer.status == 401 && first.made_at != now {
+        // One that was made just now would be refused again, and so would any where it is not the token that is wrong.
+        let other = matches!(result(&answer), Err(SendError::Mismatched { .. }));
+        if answer.status == 401 && first.made_at != now && !other {
             let second = self.token(Some(&first), now).await?;
             answer = self.attempt(&body, &second, now).await?;
         }
-        if is_dead(&answer) { Err(SendError::Gone) } else { answer.result() }
+        result(&answer)
     }
 
     async fn attempt(&self, body: &str, token: &Token, now: Timestamp) -> Result<Answer, SendError> {
@@ -188,21 +189,38 @@ fn message(to: &str, notice: &Notice, now: Timestamp) -> Value {
     json!({ "message": message })
 }
 
-/// Whether the service says that the registration token is no longer one, or never was.
-fn is_dead(answer: &Answer) -> bool {
+/// Returns what the service says of a push.
+fn result(answer: &Answer) -> Result<(), SendError> {
     let body = answer.json();
-    let details = || body.pointer("/error/details").and_then(Value::as_array).into_iter().flatten();
-    match answer.status {
-        404 => details().any(|detail| detail.get("errorCode").is_some_and(|code| code == "UNREGISTERED")),
-        // Other arguments may be at fault too, and a fault of ours must not retire devices.
-        400 if body.pointer("/error/status").is_some_and(|status| status == "INVALID_ARGUMENT") => {
-            let fields = |detail: &Value| {
-                let mut violations = detail.get("fieldViolations").and_then(Value::as_array).into_iter().flatten();
-                violations.any(|one| one.get("field").is_some_and(|field| field == "message.token"))
-            };
-            let said = body.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
-            details().any(fields) || said == "The registration token is not a valid FCM registration token"
+    let mut details = body.pointer("/error/details").and_then(Value::as_array).into_iter().flatten();
+    let code = details.find_map(|detail| detail.get("errorCode")?.as_str()).unwrap_or_default();
+    match (answer.status, code) {
+        (404, "UNREGISTERED") => Err(SendError::Gone),
+        (400, _) if is_no_token(&body) => Err(SendError::Gone),
+        // The address that is asked for has nothing of the device in it.
+        (404, _) => Err(SendError::Misconfigured { reason: "the service does not know the project" }),
+        (403, "SENDER_ID_MISMATCH") => {
+            Err(SendError::Mismatched { reason: "the registration is one of another project" })
         }
-        _ => false,
+        // Phones of Apple and browsers are reached through their own services, with keys that the project has for them.
+        (401, "THIRD_PARTY_AUTH_ERROR") => {
+            Err(SendError::Mismatched { reason: "the project has no right key for devices of this kind" })
+        }
+        _ => answer.result(),
     }
+}
+
+/// Whether the service says that what was sent as a registration token never was one. Other arguments may be at fault
+/// too, and a fault of ours must not retire devices.
+fn is_no_token(body: &Value) -> bool {
+    let mut details = body.pointer("/error/details").and_then(Value::as_array).into_iter().flatten();
+    if body.pointer("/error/status").is_none_or(|status| status != "INVALID_ARGUMENT") {
+        return false;
+    }
+    let fields = |detail: &Value| {
+        let mut violations = detail.get("fieldViolations").and_then(Value::as_array).into_iter().flatten();
+        violations.any(|one| one.get("field").is_some_and(|field| field == "message.token"))
+    };
+    let said = body.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
+    details.any(fields) || said == "The registration token is not a valid FCM registration token"
 }

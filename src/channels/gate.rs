@@ -1,6 +1,8 @@
 //! The configured channels, each with a limit of parallel sends and a circuit breaker: a channel that is down is left
-//! alone for a while, and holds no other. A process may leave some of them to others.
+//! alone for a while, and holds no other. The services of Web Push are chosen by phones, so each of them has a breaker of
+//! its own: nobody can hold the pushes of others by naming one that fails. A process may leave some channels to others.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const FAILURES: u32 = 5;
 /// The time for which it rests. Then one push tries it.
 const REST: SignedDuration = SignedDuration::from_secs(30);
+/// The time for which it rests when it is the operator who has to mend something, which takes longer: all that waits is
+/// looked at again after each rest.
+const UNMENDED: SignedDuration = SignedDuration::from_mins(10);
+/// The most failing services of a channel that are kept. Beyond it all are forgotten: phones name them.
+const SERVICES: usize = 256;
 
 /// What became of a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +45,10 @@ struct Gate {
     /// Whether this process sends by it.
     served: bool,
     permits: Semaphore,
-    breaker: Mutex<Breaker>,
+    breakers: Mutex<Breakers>,
 }
 
-/// The failures of a channel in a row, and the end of its rest.
+/// The failures of a service in a row, and the end of its rest.
 #[derive(Clone, Copy, Debug, Default)]
 struct Breaker {
     failures: u32,
@@ -59,15 +66,36 @@ impl Breaker {
         None
     }
 
-    fn note(&mut self, worked: bool, now: Timestamp) {
-        if worked {
-            *self = Self::default();
-            return;
-        }
+    /// Notes a failure, and returns whether its service rests now, for `rest`.
+    fn fail(&mut self, rest: SignedDuration, now: Timestamp) -> bool {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= FAILURES {
-            self.rests_until = Some(now.saturating_add(REST).unwrap_or(now));
+            self.rests_until = Some(now.saturating_add(rest).unwrap_or(now));
         }
+        self.rests_until.is_some()
+    }
+}
+
+/// The breakers of the services of a channel that fail.
+#[derive(Debug, Default)]
+struct Breakers(HashMap<String, Breaker>);
+
+impl Breakers {
+    fn rest(&mut self, service: &str, now: Timestamp) -> Option<Timestamp> {
+        self.0.get_mut(service)?.rest(now)
+    }
+
+    /// Notes what came of a push: nothing if its service works, else the rest that it is to have after some failures.
+    /// Returns whether it rests now.
+    fn note(&mut self, service: String, failed: Option<SignedDuration>, now: Timestamp) -> bool {
+        let Some(rest) = failed else {
+            self.0.remove(&service);
+            return false;
+        };
+        if self.0.len() >= SERVICES && !self.0.contains_key(&service) {
+            self.0.clear();
+        }
+        self.0.entry(service).or_default().fail(rest, now)
     }
 }
 
@@ -81,7 +109,7 @@ impl Channels {
     /// Makes the set of these channels. Of two with one name the first counts.
     pub fn new(list: impl IntoIterator<Item = Arc<dyn Channel>>) -> Self {
         let gate =
-            |channel| Gate { channel, served: true, permits: Semaphore::new(AT_ONCE), breaker: Mutex::default() };
+            |channel| Gate { channel, served: true, permits: Semaphore::new(AT_ONCE), breakers: Mutex::default() };
         Self(list.into_iter().map(gate).collect())
     }
 
@@ -130,17 +158,31 @@ impl Channels {
         let Some(gate) = self.0.iter().find(|gate| gate.channel.name() == name) else {
             return Sending::Failed(SendError::Refused { reason: "the channel is not configured" });
         };
-        let breaker = || gate.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let service = to.service();
+        let breakers = || gate.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         // A closed semaphore is never seen: nothing closes it.
         let _permit = gate.permits.acquire().await;
-        if let Some(until) = breaker().rest(now) {
+        if let Some(until) = breakers().rest(&service, now) {
             return Sending::Resting(until);
         }
         let late = || SendError::Later { after: None, reason: "took too long" };
         let sent = tokio::time::timeout(PATIENCE, gate.channel.send(to, notice)).await.unwrap_or_else(|_| Err(late()));
-        let worked = !matches!(sent, Err(SendError::Later { .. }));
-        breaker().note(worked, now);
-        let outcome = if sent.is_ok() { "sent" } else { "failed" };
+        let outcome = match &sent {
+            Ok(()) => "sent",
+            Err(SendError::Misconfigured { .. } | SendError::Mismatched { .. }) => "misconfigured",
+            Err(_) => "failed",
+        };
+        let failed = match &sent {
+            Err(SendError::Later { .. }) => Some(REST),
+            Err(SendError::Misconfigured { .. }) => Some(UNMENDED),
+            Ok(()) | Err(SendError::Gone | SendError::Refused { .. } | SendError::Mismatched { .. }) => None,
+        };
+        let rests = breakers().note(service, failed, now);
+        if let Err(SendError::Misconfigured { reason }) = sent
+            && rests
+        {
+            tracing::error!(channel = name, reason, "a channel is held back until its settings are mended");
+        }
         metrics::counter!("afterglow_pushes_total", "channel" => name, "outcome" => outcome).increment(1);
         match sent {
             Ok(()) => Sending::Sent,
@@ -156,18 +198,22 @@ mod tests {
     #[test]
     fn a_channel_rests_after_five_failures_and_then_one_push_tries_it() {
         let at = |seconds: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
-        let mut breaker = Breaker::default();
+        let mut breakers = Breakers::default();
         for second in 0..4 {
-            breaker.note(false, at(second));
-            assert_eq!(breaker.rest(at(second)), None);
+            breakers.note(String::new(), Some(REST), at(second));
+            assert_eq!(breakers.rest("", at(second)), None);
         }
-        breaker.note(false, at(4));
-        assert_eq!(breaker.rest(at(5)), Some(at(34)));
-        assert_eq!(breaker.rest(at(34)), None, "one tries");
-        assert_eq!(breaker.rest(at(34)), Some(at(64)), "the others wait for it");
-        breaker.note(true, at(35));
-        assert_eq!(breaker.rest(at(35)), None);
-        breaker.note(false, at(36));
-        assert_eq!(breaker.rest(at(36)), None, "failures are counted anew");
+        breakers.note(String::new(), Some(REST), at(4));
+        assert_eq!(breakers.rest("", at(5)), Some(at(34)));
+        assert_eq!(breakers.rest("", at(34)), None, "one tries");
+        assert_eq!(breakers.rest("", at(34)), Some(at(64)), "the others wait for it");
+        breakers.note(String::new(), None, at(35));
+        assert_eq!(breakers.rest("", at(35)), None);
+        breakers.note(String::new(), Some(REST), at(36));
+        assert_eq!(breakers.rest("", at(36)), None, "failures are counted anew");
+        for second in 37..41 {
+            breakers.note(String::new(), Some(UNMENDED), at(second));
+        }
+        assert_eq!(breakers.rest("", at(41)), Some(at(40 + 600)));
     }
 }

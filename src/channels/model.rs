@@ -110,6 +110,17 @@ impl Address {
         }
     }
 
+    /// Returns the service that the address names: the origin of a subscription. Every other channel has one service,
+    /// which the operator chooses: its name is empty.
+    pub(super) fn service(&self) -> String {
+        match self {
+            Self::WebPush { endpoint, .. } => {
+                url::Url::parse(endpoint).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+            }
+            Self::Fcm { .. } | Self::Apns { .. } | Self::Webhook { .. } | Self::Email { .. } => String::new(),
+        }
+    }
+
     /// Returns the name of its channel.
     pub const fn channel(&self) -> &'static str {
         match self {
@@ -173,8 +184,21 @@ pub enum SendError {
         /// The reason, without an address.
         reason: &'static str,
     },
-    /// The service refuses this push or the server's credentials: trying again does not help.
+    /// The service refuses this push: trying again does not help.
     Refused {
+        /// The reason, without an address.
+        reason: &'static str,
+    },
+    /// The service refuses every push by this channel until the operator has mended its settings, such as its
+    /// credentials. The channel rests, and what waits is kept.
+    Misconfigured {
+        /// The reason, without an address.
+        reason: &'static str,
+    },
+    /// Address and settings do not fit, such as the app that a token is of and the app that the channel serves. The
+    /// answer does not say which of them is wrong, so the device stays, and what waits for it is kept. Pushes to other
+    /// addresses may work.
+    Mismatched {
         /// The reason, without an address.
         reason: &'static str,
     },

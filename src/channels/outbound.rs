@@ -85,7 +85,7 @@ impl Answer {
         match self.status {
             200..=299 => Ok(()),
             300..=399 => Err(SendError::Refused { reason: "the service redirects, which is not followed" }),
-            401 | 403 => Err(SendError::Refused { reason: "the service refuses the credentials" }),
+            401 | 403 => Err(SendError::Misconfigured { reason: "the service refuses the credentials" }),
             429 => Err(self.later("the service asks for fewer pushes")),
             408 | 500..=599 => Err(self.later("the service has a fault")),
             _ => Err(SendError::Refused { reason: "the service refuses the push" }),

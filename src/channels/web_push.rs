@@ -128,7 +128,7 @@ impl WebPush {
             let second = self.token(&origin, Some(&first), now)?;
             answer = self.attempt(&to.endpoint, headers, &body, &second, now).await?;
         }
-        if matches!(answer.status, 404 | 410) { Err(SendError::Gone) } else { answer.result() }
+        result(&answer)
     }
 
     async fn attempt(
@@ -165,6 +165,20 @@ impl Channel for WebPush {
             self.post(&Subscription { endpoint, key, auth }, notice).await
         }
         .boxed()
+    }
+}
+
+/// Returns what a push service says of a push. Each subscription is bound to the VAPID key that it was made for, and
+/// services answer to another one as to a wrong token. So that is a fault of this subscription or of the key, of which
+/// the browser learns from `/v1/meta`. It is none of the channel, whose services are chosen by clients.
+fn result(answer: &Answer) -> Result<(), SendError> {
+    let mismatched =
+        answer.status == 400 && answer.json().get("reason").is_some_and(|reason| reason == "VapidPkHashMismatch");
+    match answer.status {
+        404 | 410 => Err(SendError::Gone),
+        401 | 403 => Err(SendError::Mismatched { reason: "the service refuses the key or its token" }),
+        _ if mismatched => Err(SendError::Mismatched { reason: "the subscription was made for another key" }),
+        _ => answer.result(),
     }
 }
 

@@ -56,24 +56,34 @@ pub struct DeliverySummary {
 
 /// The pushes that go on after the rounds that began them, at most those of eight rounds.
 #[derive(Debug)]
-pub struct Tails(Arc<Semaphore>);
+pub struct Tails {
+    places: Arc<Semaphore>,
+    holds: Duration,
+    lasts: Duration,
+}
 
 impl Default for Tails {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(usize::from(TAILS))))
+        Self::lasting(HOLDS, TAIL)
     }
 }
 
 impl Tails {
+    /// Makes room for the pushes of rounds that each wait for `holds`, and go on for `lasts` at most. A server takes the
+    /// default; tests are quicker with less.
+    pub fn lasting(holds: Duration, lasts: Duration) -> Self {
+        Self { places: Arc::new(Semaphore::new(usize::from(TAILS))), holds, lasts }
+    }
+
     /// Returns the place of one more; `None` if there are too many.
     fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0).try_acquire_owned().ok()
+        Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
     /// Waits until all have ended.
     pub async fn end(&self) {
         // All places are free when none goes on. A closed semaphore is never seen: nothing closes it.
-        drop(self.0.acquire_many(u32::from(TAILS)).await);
+        drop(self.places.acquire_many(u32::from(TAILS)).await);
     }
 }
 
@@ -125,9 +135,9 @@ pub async fn deliver(state: &State, channel: &dyn Channel, tails: &Tails, now: T
     }
     let round = Arc::new(Round { state: state.clone(), holder, channel: channel.name(), prompts, now });
     let mut under_way = sending::send(state, channel, going, &facts.devices, &mut outcomes, now).await;
-    if tokio::time::timeout(HOLDS, under_way.note(&mut outcomes)).await.is_err() {
+    if tokio::time::timeout(tails.holds, under_way.note(&mut outcomes)).await.is_err() {
         if let Some(place) = tails.place() {
-            tokio::spawn(Arc::clone(&round).go_on(under_way, place));
+            tokio::spawn(Arc::clone(&round).go_on(under_way, (place, tails.lasts)));
         } else {
             under_way.note(&mut outcomes).await;
         }
@@ -170,9 +180,9 @@ impl Round {
     /// Waits for the pushes that were under way when the round ended, and stores what became of them, by the leases of
     /// the round. Of those that are lost, because they take too long or the process dies, the leases run out: that is
     /// an attempt which came to no end.
-    async fn go_on(self: Arc<Self>, mut under_way: UnderWay, _place: OwnedSemaphorePermit) {
+    async fn go_on(self: Arc<Self>, mut under_way: UnderWay, (_place, lasts): (OwnedSemaphorePermit, Duration)) {
         let mut outcomes = Outcomes::default();
-        if tokio::time::timeout(TAIL, under_way.note(&mut outcomes)).await.is_err() {
+        if tokio::time::timeout(lasts, under_way.note(&mut outcomes)).await.is_err() {
             tracing::error!("pushes took too long and are given up: they are tried again when their lease runs out");
         }
         // Nothing leaves any more when the outcomes are stored.
@@ -328,4 +338,17 @@ fn reminder(one: &Leased, prompt: &StoredPrompt, now: Timestamp) -> Option<Outgo
     let due_at = remind_at(prompt, one.ordinal, now)?;
     let Leased { patient, prompt: id, ordinal, lane, .. } = *one;
     Some(Outgoing { patient, prompt: id, ordinal: ordinal + 1, due_at, expires_at: prompt.expires_at, lane })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::model::LEASE;
+
+    #[test]
+    fn what_goes_on_after_a_round_ends_before_another_worker_may_take_it() {
+        let lease = Duration::try_from(LEASE).unwrap();
+        // The rest is for the two units of the round and for the one that stores what became of its pushes.
+        assert!(HOLDS + TAIL + Duration::from_secs(5) <= lease, "{HOLDS:?} {TAIL:?} {lease:?}");
+    }
 }

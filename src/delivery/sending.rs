@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::channel::{Channel, ChannelError};
 use super::model::{Push, TEXT, resend_at, retry_at};
@@ -30,6 +30,8 @@ use crate::vault::{Keys, Vault};
 const AT_ONCE: usize = 64;
 /// The longest that the channel of the process may take for one push. A round of them takes at most 20 seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The time after which a push is tried again that failed by the settings of the operator.
+const KEPT: SignedDuration = SignedDuration::from_mins(10);
 
 /// The devices of some patients, sealed, and which of their sessions are live.
 #[derive(Debug, Default)]
@@ -240,6 +242,12 @@ fn left(one: &Leased, to: &Reached, sending: &Sending, now: Timestamp) -> Left {
             tracing::error!(%delivery, reason, "a push is refused by its service");
             Left::Lapsed
         }
+        // Whatever the operator mends in time still reaches the device, so this is no attempt that counts.
+        Sending::Failed(SendError::Misconfigured { reason } | SendError::Mismatched { reason }) => {
+            tracing::error!(%delivery, device = %to.device, reason, "a push is kept until the settings are mended");
+            let at = spread(one, now.saturating_add(KEPT).unwrap_or(now));
+            if at < one.expires_at { Left::Again(at, attempts - 1) } else { Left::Lapsed }
+        }
         Sending::Failed(SendError::Gone) => {
             tracing::info!(%delivery, device = %to.device, "the address of a device is dead and is retired");
             Left::Lapsed
@@ -250,7 +258,7 @@ fn left(one: &Leased, to: &Reached, sending: &Sending, now: Timestamp) -> Left {
 /// Moves `at` by less than ten seconds, by the delivery, so that what failed together does not come back together.
 fn spread(one: &Leased, at: Timestamp) -> Timestamp {
     let [first, ..] = *one.id.uuid().as_bytes();
-    at.saturating_add(jiff::SignedDuration::from_millis(i64::from(first) * 39)).unwrap_or(at)
+    at.saturating_add(SignedDuration::from_millis(i64::from(first) * 39)).unwrap_or(at)
 }
 
 /// Sends by the channel of the process.
@@ -288,7 +296,6 @@ async fn send_one(channel: &dyn Channel, one: Leased) -> (Leased, std::result::R
 mod tests {
     use std::collections::BTreeSet;
 
-    use jiff::SignedDuration;
     use uuid::Uuid;
 
     use super::*;

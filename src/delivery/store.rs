@@ -4,6 +4,7 @@ mod health;
 mod lease;
 mod outcomes;
 mod receipts;
+mod rows;
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,6 +17,7 @@ pub use lease::{Leased, lease};
 pub use outcomes::{FannedOut, Left, Outcomes, finish};
 pub use receipts::{Receipt, receive};
 
+use self::rows::{NewDelivery, insert_rows};
 use super::model::{Outgoing, delivery_id, lane_of};
 use crate::care::Access;
 use crate::care::model::LinkState;
@@ -27,22 +29,6 @@ use crate::prompts::model::StoredPrompt;
 use crate::prompts::store::{self as prompt_rows, PromptRow};
 use crate::settings::{Settings, SettingsRow, open_settings};
 use crate::vault::Vault;
-
-#[derive(Insertable)]
-#[diesel(table_name = deliveries)]
-struct NewDelivery {
-    id: Id<Delivery>,
-    patient_id: Id<Patient>,
-    prompt_id: Id<Prompt>,
-    ordinal: i32,
-    channel: &'static str,
-    state: &'static str,
-    attempts: i32,
-    due_at: At,
-    expires_at: At,
-    created_at: At,
-    lane: i32,
-}
 
 /// Puts deliveries into the outbox. One that is there already is not changed.
 pub fn insert(tx: &mut Tx<'_>, vault: &Vault, channel: &'static str, list: &[Outgoing], now: Timestamp) -> Result<()> {
@@ -62,20 +48,13 @@ pub fn insert(tx: &mut Tx<'_>, vault: &Vault, channel: &'static str, list: &[Out
             due_at: At(one.due_at),
             expires_at: At(one.expires_at),
             created_at: At(now),
+            device_id: None,
+            sent_at: None,
+            done_at: None,
             lane: one.lane,
         })
         .collect();
-    match tx.conn() {
-        AnyConnection::Pg(conn) => {
-            diesel::insert_into(deliveries::table).values(&rows).on_conflict_do_nothing().execute(conn)?;
-        }
-        AnyConnection::Sqlite(conn) => {
-            for row in &rows {
-                diesel::insert_into(deliveries::table).values(row).on_conflict_do_nothing().execute(conn)?;
-            }
-        }
-    }
-    Ok(())
+    insert_rows(tx, &rows)
 }
 
 /// A prompt that came due: its patient, its id, its expiry, the number of its deliveries, and the patient's clinic.

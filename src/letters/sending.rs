@@ -82,7 +82,10 @@ async fn send(state: &State, leased: &LeasedLetter, now: Timestamp) -> Result<Op
     let sent = tokio::time::timeout(PATIENCE, state.mail.send(&letter, now)).await.unwrap_or(Err(late));
     match sent {
         Ok(()) => Ok(None),
-        Err(SendError::Later { reason, .. }) => {
+        // What the operator has to mend may be mended before the letter expires.
+        Err(
+            SendError::Later { reason, .. } | SendError::Misconfigured { reason } | SendError::Mismatched { reason },
+        ) => {
             let again = retry_at(leased.id, leased.attempts, leased.expires_at, now);
             let given_up = again.is_none();
             tracing::warn!(letter = %leased.id, reason, given_up, "a letter could not be sent");

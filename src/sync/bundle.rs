@@ -30,8 +30,9 @@ pub struct Bundle {
     /// The language of the texts, as far as they are translated.
     #[schema(example = "en")]
     pub locale: &'static str,
-    /// Every version of every protocol, by key and version. A prompt names its own; if that is not here, the newest
-    /// version of its key has its text, else the current protocol.
+    /// Every version of the program's protocols, and of those that clinics of the patient have published, by key and
+    /// version. A prompt names its own; if that is not here, the newest version of its key has its text, else the current
+    /// protocol.
     protocols: Vec<ProtocolTexts>,
     /// Every placeholder in the texts of prompts.
     placeholders: Vec<PlaceholderView>,

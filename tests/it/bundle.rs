@@ -7,12 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use unicode_segmentation::UnicodeSegmentation as _;
 
+use crate::clinic_protocols::{a_minute_later, choose, clinic, ours, publish, rounds, tag};
 use crate::protocols::upgraded;
 use crate::support::app::{Answer, TestApp, new_id};
 use crate::support::exercises::work;
 use crate::support::journal::{reflection, two, with};
 use crate::support::lakeside::{ALL, PATIENTS, Visitor, lakeside};
 use crate::support::people::Person;
+use crate::support::protocols::{at, publishes};
 use crate::support::world::planned_for;
 
 /// The most bytes of a bundle, not compressed.
@@ -352,6 +354,57 @@ async fn a_prompt_of_an_old_protocol_is_drawn_as_it_was_meant() {
     assert_eq!(current, [(&json!(1), &json!(false)), (&json!(2), &json!(true))]);
     let shown = ann.get(&ann.my("/prompts?from=2026-01-01&to=2026-12-01&limit=200")).send().await.ok();
     assert_eq!(phone.draws(shown.items()), 4);
+}
+
+/// The versions of a protocol that are in a list of prompts or of protocols.
+fn versions<'v>(of: impl Iterator<Item = &'v Value>, (name, key): (&str, &str), version: &str) -> BTreeSet<u64> {
+    of.filter(|one| one[name] == key).map(|one| one[version].as_u64().unwrap()).collect()
+}
+
+/// A phone holds prompts of every version that its courses have used, also of one that was retired since, and of a
+/// clinic that was left.
+#[actix_web::test]
+async fn a_prompt_of_an_old_version_of_a_clinic_is_drawn_as_it_was_meant() {
+    let app = TestApp::start().await;
+    let (admin, _theo, ann, clinic) = clinic(&app).await;
+    let key = publishes(&admin, &clinic, ours("Ours", "How is the weather in you?")).await;
+    choose(&admin, &clinic, json!({ "protocol_id": key })).await;
+    a_minute_later(&app).await;
+    for _ in 0..48 {
+        app.wait(SignedDuration::from_hours(1));
+        rounds(&app).await;
+    }
+    let now = admin.get(&at(&clinic, &key)).send().await.ok().body;
+    let next = admin.put(&at(&clinic, &key), ours("Ours", "And today?")).if_match(tag(&now)).send().await.ok().body;
+    publish(&admin, &clinic, &key, &next).await;
+    a_minute_later(&app).await;
+    admin.post(&format!("{}/retire", at(&clinic, &key)), json!({ "version": 1 })).send().await.ok();
+    a_minute_later(&app).await;
+
+    let shown = async || ann.get(&ann.my(&format!("/{ALL}&limit=200"))).send().await.ok().items().to_vec();
+    let used = |phone: &Phone| {
+        versions(phone.of_kind("prompt").map(|one| &one["fields"]), ("protocol", key.as_str()), "protocol_version")
+    };
+    let known = |phone: &Phone| versions(list(&phone.bundle, "protocols").iter(), ("key", key.as_str()), "version");
+    let mood = |shown: &[Value]| {
+        let mood = shown.iter().find(|one| one["rule_key"] == "d2.mood").unwrap();
+        word(mood, "/detail/text").to_owned()
+    };
+    let mut phone = Phone::of(&ann).await;
+    assert_eq!((used(&phone), known(&phone)), (BTreeSet::from([1, 2]), BTreeSet::from([1, 2])));
+    let online = shown().await;
+    assert_eq!(mood(&online), "How is the weather in you?", "it has gone out");
+    assert!(phone.draws(&online) > 10);
+
+    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
+    a_minute_later(&app).await;
+    let mut phone = Phone::of(&ann).await;
+    assert!(used(&phone).contains(&1), "{:?}", used(&phone));
+    assert_eq!(known(&phone), BTreeSet::from([1, 2]));
+    let online = shown().await;
+    assert_eq!(mood(&online), "How is the weather in you?");
+    assert!(phone.draws(&online) > 10);
 }
 
 #[actix_web::test]

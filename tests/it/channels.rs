@@ -5,8 +5,9 @@
 mod apns;
 mod email;
 mod fcm;
+mod gate;
 mod keys;
-mod outbound;
+pub mod outbound;
 mod python;
 pub mod service;
 mod smtp;

@@ -18,12 +18,12 @@ use crate::support::world::move_to_another_clinic;
 use crate::unreadable::Damaged;
 
 /// A minute later, with the work of it done.
-async fn a_minute_later(app: &TestApp) {
+pub async fn a_minute_later(app: &TestApp) {
     app.wait(SignedDuration::from_secs(61));
     rounds(app).await;
 }
 
-async fn rounds(app: &TestApp) {
+pub async fn rounds(app: &TestApp) {
     let state = &app.server.state;
     while afterglow::app::tick(state, &LogChannel, app.now()).await.unwrap().next.is_some_and(|next| next <= app.now())
     {
@@ -31,7 +31,7 @@ async fn rounds(app: &TestApp) {
 }
 
 /// Ann, a day after an infusion, her therapist, and the admin of their clinic.
-async fn clinic(app: &Arc<TestApp>) -> (Person, Person, Person, String) {
+pub async fn clinic(app: &Arc<TestApp>) -> (Person, Person, Person, String) {
     let admin = app.admin().await;
     let theo = app.staff(&admin, "Theo Brandt", &["care", "record"]).await;
     let ann = app.patient(&theo, "Ann Lind").await;
@@ -49,23 +49,23 @@ async fn text(ann: &Person, key: &str) -> String {
     prompt(ann, key).await.unwrap()["detail"]["text"].as_str().unwrap().to_owned()
 }
 
-fn ours(title: &str, words: &str) -> Value {
+pub fn ours(title: &str, words: &str) -> Value {
     let mut ours = content(title);
     rule(&mut ours, "d2.mood")["text"] = json!(words);
     rule(&mut ours, "d2.mood")["wordings"] = json!([]);
     ours
 }
 
-fn tag(body: &Value) -> &str {
+pub fn tag(body: &Value) -> &str {
     body["etag"].as_str().unwrap()
 }
 
-async fn publish(admin: &Person, clinic: &str, id: &str, draft: &Value) -> Value {
+pub async fn publish(admin: &Person, clinic: &str, id: &str, draft: &Value) -> Value {
     let path = format!("{}/publish", at(clinic, id));
     admin.post(&path, json!({})).if_match(tag(draft)).send().await.ok().body
 }
 
-async fn choose(admin: &Person, clinic: &str, choice: Value) {
+pub async fn choose(admin: &Person, clinic: &str, choice: Value) {
     let path = format!("/v1/clinics/{clinic}/protocol");
     let now = admin.get(&path).send().await.ok().body;
     admin.put(&path, choice).if_match(tag(&now)).send().await.ok();

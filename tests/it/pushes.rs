@@ -30,7 +30,7 @@ struct Kept {
     sent: Vec<(String, Notice)>,
     tried: usize,
     faults: HashMap<String, Vec<SendError>>,
-    down: bool,
+    down: Option<SendError>,
 }
 
 impl Service {
@@ -47,17 +47,17 @@ impl Service {
         self.0.lock().unwrap().sent.len()
     }
 
-    fn tried(&self) -> usize {
+    pub fn tried(&self) -> usize {
         self.0.lock().unwrap().tried
     }
 
     /// The next push to this address fails so.
-    fn fails(&self, address: &str, error: SendError) {
+    pub fn fails(&self, address: &str, error: SendError) {
         self.0.lock().unwrap().faults.entry(address.to_owned()).or_default().push(error);
     }
 
-    /// Every push fails, or none.
-    fn is_down(&self, down: bool) {
+    /// Every push fails so, or none.
+    pub fn is_down(&self, down: Option<SendError>) {
         self.0.lock().unwrap().down = down;
     }
 }
@@ -72,7 +72,7 @@ impl Channel for Service {
         let mut kept = self.0.lock().unwrap();
         kept.tried += 1;
         let fault = kept.faults.get_mut(address).filter(|list| !list.is_empty()).map(|list| list.remove(0));
-        let fault = fault.or(kept.down.then_some(SendError::Later { after: None, reason: "down" }));
+        let fault = fault.or_else(|| kept.down.clone());
         if fault.is_none() {
             kept.sent.push((address.clone(), notice.clone()));
         }
@@ -384,13 +384,13 @@ async fn a_channel_that_is_down_rests_and_holds_no_other() {
     }
     registers(&world.ann, "x", json!({ "push": { "channel": "webhook", "address": "watch" }, "acknowledges": false }))
         .await;
-    world.fcm.is_down(true);
+    world.fcm.is_down(Some(later(None)));
     let prompt = world.plant().await;
     world.waits(minutes(1)).await;
     assert_eq!(world.gateway.at("watch").len(), 1);
     assert_eq!(world.fcm.tried(), 5, "after five failures in a row it is left alone");
     assert_eq!(world.state(prompt).await, "delivered");
-    world.fcm.is_down(false);
+    world.fcm.is_down(None);
     for _ in 0..10 {
         world.waits(minutes(1)).await;
     }

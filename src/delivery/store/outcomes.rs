@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Leased;
+use super::rows::{NewDelivery, insert_rows};
 use crate::db::schema::deliveries;
 use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
 use crate::delivery::model::{Outgoing, device_delivery_id};
 use crate::devices::store as devices;
-use crate::kernel::id::{Any, Delivery, Device, Patient, Prompt};
+use crate::kernel::id::{Any, Delivery, Device, Patient};
 use crate::kernel::{Id, Result};
 use crate::prompts::store::{self as prompts, Mark};
 use crate::vault::Vault;
@@ -80,32 +81,13 @@ impl Outcomes {
     }
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = deliveries)]
-struct DeviceDelivery {
-    id: Id<Delivery>,
-    patient_id: Id<Patient>,
-    prompt_id: Id<Prompt>,
-    ordinal: i32,
-    channel: &'static str,
-    state: &'static str,
-    attempts: i32,
-    due_at: At,
-    expires_at: At,
-    created_at: At,
-    device_id: Option<Id<Device>>,
-    sent_at: Option<At>,
-    done_at: Option<At>,
-    lane: i32,
-}
-
 /// Makes the row of a delivery to one device. One that was given up at once is kept too.
 fn device_row(
     vault: &Vault,
     one: &Leased,
     (device, channel, left): (Id<Device>, &'static str, Left),
     now: Timestamp,
-) -> DeviceDelivery {
+) -> NewDelivery {
     let (state, due_at, attempts) = match left {
         Left::Sent => ("sent", now, 1),
         Left::Unconfirmed(again) => ("waiting", again, 0),
@@ -113,7 +95,7 @@ fn device_row(
         Left::Elsewhere(_) => ("waiting", one.due_at, 0),
         Left::Lapsed => ("lapsed", now, 1),
     };
-    DeviceDelivery {
+    NewDelivery {
         id: device_delivery_id(vault, one.prompt, one.ordinal, device),
         patient_id: one.patient,
         prompt_id: one.prompt,
@@ -206,19 +188,7 @@ fn fan_out(tx: &mut Tx<'_>, vault: &Vault, list: &[FannedOut], now: Timestamp) -
     }
     let rows: Vec<_> =
         list.iter().flat_map(|of| of.devices.iter().map(|to| device_row(vault, &of.one, *to, now))).collect();
-    match tx.conn() {
-        AnyConnection::Pg(conn) => {
-            // A statement of PostgreSQL has at most 65,535 values.
-            for part in rows.chunks(1000) {
-                diesel::insert_into(deliveries::table).values(part).on_conflict_do_nothing().execute(conn)?;
-            }
-        }
-        AnyConnection::Sqlite(conn) => {
-            for row in &rows {
-                diesel::insert_into(deliveries::table).values(row).on_conflict_do_nothing().execute(conn)?;
-            }
-        }
-    }
+    insert_rows(tx, &rows)?;
     diesel::update(deliveries::table.filter(deliveries::id.eq_any(list.iter().map(|of| of.one.id))))
         .set((deliveries::state.eq("fanned_out"), deliveries::done_at.eq(Some(At(now))), free()))
         .execute(tx.conn())?;

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 
 const NOW: &str = "2026-09-07T08:50:00Z";
@@ -74,6 +76,30 @@ fn jitter_is_at_most_twenty_minutes() {
         .collect();
     assert!(jitters.iter().all(|minutes| (0..=20).contains(minutes)), "{jitters:?}");
     assert!(jitters.len() > 5, "{jitters:?}");
+}
+
+/// What everybody is asked at one time of the day does not come to everybody in one minute, and to nobody before the
+/// part of the day begins.
+#[test]
+fn prompts_of_many_patients_are_spread_over_twenty_minutes() {
+    let rule = |prompt: &Planned| fixture().rule(&prompt.rule_key).unwrap();
+    let in_window = |prompt: &&Planned| prompt.why == Why::Window && rule(prompt).window.len() == 1;
+    let plan = planned(&one(), NOW);
+    let first = plan.prompts.iter().find(in_window).unwrap();
+    let from = fixture().windows.span(rule(first).window[0]).from;
+    let mut minutes: BTreeMap<i64, usize> = BTreeMap::new();
+    for n in 0..400 {
+        let facts = Facts { patient: Id::from_uuid(Uuid::from_u128(1000 + n)), ..one() };
+        let plan = planned(&facts, NOW);
+        let found = plan.prompts.iter().filter(in_window).find(|prompt| prompt.rule_key == first.rule_key);
+        if let Some(prompt) = found {
+            *minutes.entry(prompt.local_time.duration_since(from).as_mins()).or_default() += 1;
+        }
+    }
+    assert!(minutes.values().sum::<usize>() >= 300, "hardly anybody is asked: {minutes:?}");
+    assert!(minutes.keys().all(|minute| (0..=20).contains(minute)), "{minutes:?}");
+    assert!(minutes.len() >= 19, "some minutes are hardly used: {minutes:?}");
+    assert!(minutes.values().all(|count| *count <= 50), "a herd: {minutes:?}");
 }
 
 #[test]

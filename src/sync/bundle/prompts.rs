@@ -28,7 +28,7 @@ pub struct ProtocolTexts {
     /// Its version. Versions are never changed.
     #[schema(example = 1)]
     version: u32,
-    /// Whether plans are made by it.
+    /// Whether it is the protocol of the program by which plans are made where nobody has chosen another.
     current: bool,
     /// The language of its texts, and of the exercises that they name as far as those are translated: that of the
     /// bundle, or the protocol's own.

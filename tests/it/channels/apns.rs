@@ -106,35 +106,38 @@ async fn a_token_is_kept_for_most_of_an_hour_and_never_made_anew_within_twenty_m
     assert_eq!(apns.send(&to, &push).await, later);
     assert_eq!(bearer(&service.only()), tokens[2], "too early for another");
     clock.set(now() + SignedDuration::from_mins(70));
-    let refused = Err(SendError::Refused { reason: "the service refuses the credentials" });
+    let refused = Err(SendError::Misconfigured { reason: "the service refuses the credentials" });
     assert_eq!(apns.send(&to, &push).await, refused);
     let used: Vec<_> = service.asked().iter().map(bearer).collect();
     assert!(used.len() == 2 && used[0] == tokens[2] && used[1] != tokens[2], "once more, with another");
 }
 
 #[actix_web::test]
-async fn the_service_tells_that_a_device_is_gone() {
+async fn the_service_tells_that_a_device_is_gone_and_a_fault_of_the_settings_retires_nobody() {
     let service = Service::start(Reply::status(200)).await;
     let apns = apns(&service, &service, &p256(), clock());
-    for dead in [
-        reason(410, "Unregistered"),
-        reason(410, "ExpiredToken"),
-        reason(400, "BadDeviceToken"),
-        reason(400, "DeviceTokenNotForTopic"),
-    ] {
+    for dead in [reason(410, "Unregistered"), reason(410, "ExpiredToken"), reason(400, "BadDeviceToken")] {
         service.answer(dead);
         assert_eq!(apns.send(&to(false), &notice(None)).await, Err(SendError::Gone));
     }
-    let push = "the service refuses the push";
-    let credentials = "the service refuses the credentials";
-    for (reply, reason) in [
-        (reason(400, "BadTopic"), push),
-        (reason(413, "PayloadTooLarge"), push),
-        (reason(403, "InvalidProviderToken"), credentials),
+    let topic = SendError::Misconfigured { reason: "the service refuses the topic" };
+    let credentials = SendError::Misconfigured { reason: "the service refuses the credentials" };
+    // A wrong topic gives `DeviceTokenNotForTopic` for every device: it would retire them all, for good.
+    let app = SendError::Mismatched { reason: "the device has another app than the topic says" };
+    let key = SendError::Mismatched { reason: "the key is not one for this service of Apple's" };
+    for (reply, expected) in [
+        (reason(400, "DeviceTokenNotForTopic"), app),
+        (reason(400, "BadTopic"), topic.clone()),
+        (reason(400, "MissingTopic"), topic.clone()),
+        (reason(400, "TopicDisallowed"), topic),
+        (reason(413, "PayloadTooLarge"), SendError::Refused { reason: "the service refuses the push" }),
+        (reason(403, "InvalidProviderToken"), credentials.clone()),
         (reason(403, "BadCertificate"), credentials),
+        (reason(403, "BadEnvironmentKeyIdInToken"), key),
     ] {
+        let case = format!("{reply:?}");
         service.answer(reply);
-        assert_eq!(apns.send(&to(false), &notice(None)).await, Err(SendError::Refused { reason }));
+        assert_eq!(apns.send(&to(false), &notice(None)).await, Err(expected), "{case}");
     }
     faults(&apns, &to(false), &service).await;
 }

@@ -204,7 +204,7 @@ async fn the_server_s_password_is_used_and_a_wrong_one_is_told() {
     assert_eq!(format!("{channel:?}"), "EmailChannel(***)");
     server.answers("MAIL", "421 bye");
     server.answers("AUTH", "535 5.7.8 no");
-    let refused = SendError::Refused { reason: "the mail server refuses the credentials" };
+    let refused = SendError::Misconfigured { reason: "the mail server refuses the credentials" };
     assert_eq!(channel.send(&ann(), &notice(Some(TEXT))).await, Err(refused));
 }
 

@@ -129,7 +129,7 @@ async fn a_token_is_asked_for_once_and_again_before_its_end_or_after_a_refusal()
     }
     clock.set(now() + SignedDuration::from_mins(60));
     service.answer(Reply::status(401));
-    let refused = Err(SendError::Refused { reason: "the service refuses the credentials" });
+    let refused = Err(SendError::Misconfigured { reason: "the service refuses the credentials" });
     assert_eq!(fcm.send(&to, &push).await, refused);
     let used: Vec<_> = service.asked().iter().map(|asked| bearer(asked).to_owned()).collect();
     assert_eq!(used, ["canary-token-2", "canary-token-3"], "once more, with another");
@@ -141,7 +141,7 @@ async fn a_token_is_asked_for_once_and_again_before_its_end_or_after_a_refusal()
 async fn a_service_account_may_be_refused_and_its_server_have_faults() {
     let (service, tokens) = (Service::start(Reply::status(200)).await, tokens().await);
     let fcm = fcm(&service, &tokens, &rsa(), clock());
-    let refused = Err(SendError::Refused { reason: "the service account is refused" });
+    let refused = Err(SendError::Misconfigured { reason: "the service account is refused" });
     for reply in [
         Reply::json(400, &json!({ "error": "invalid_grant" })),
         Reply::status(401),
@@ -168,15 +168,27 @@ async fn the_service_tells_that_a_registration_is_dead_and_a_fault_of_ours_retir
         service.answer(dead);
         assert_eq!(fcm.send(&to(), &notice(None)).await, Err(SendError::Gone));
     }
-    for alive in [
-        error(404, "NOT_FOUND", "OTHER", "no such project", None),
-        Reply::status(404),
-        argument("Invalid value", Some("message.android.ttl")),
-        Reply::status(400),
+    let push = SendError::Refused { reason: "the service refuses the push" };
+    let project = SendError::Misconfigured { reason: "the service does not know the project" };
+    let credentials = SendError::Misconfigured { reason: "the service refuses the credentials" };
+    // Another project, or no key for phones of Apple, is a fault of the settings or of one app.
+    let other = SendError::Mismatched { reason: "the registration is one of another project" };
+    let key = SendError::Mismatched { reason: "the project has no right key for devices of this kind" };
+    for (alive, expected) in [
+        (error(404, "NOT_FOUND", "OTHER", "no such project", None), project.clone()),
+        (Reply::status(404), project),
+        (argument("Invalid value", Some("message.android.ttl")), push.clone()),
+        (Reply::status(400), push),
+        (error(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH", "SenderId mismatch", None), other),
+        (
+            error(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR", "Auth error from APNS or Web Push Service", None),
+            key,
+        ),
+        (Reply::status(403), credentials),
     ] {
+        let case = format!("{alive:?}");
         service.answer(alive);
-        let refused = Err(SendError::Refused { reason: "the service refuses the push" });
-        assert_eq!(fcm.send(&to(), &notice(None)).await, refused);
+        assert_eq!(fcm.send(&to(), &notice(None)).await, Err(expected), "{case}");
     }
     faults(&fcm, &to(), &service).await;
 }

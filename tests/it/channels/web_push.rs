@@ -107,7 +107,7 @@ async fn a_vapid_token_is_kept_and_made_anew_after_hours_or_a_refusal() {
 
     clock.set(now() + SignedDuration::from_mins(370));
     service.answer(Reply::status(403));
-    let refused = Err(SendError::Refused { reason: "the service refuses the credentials" });
+    let refused = Err(SendError::Mismatched { reason: "the service refuses the key or its token" });
     assert_eq!(browser.channel.send(&browser.to, &notice(None)).await, refused);
     let asked: Vec<_> = service.asked().iter().map(|asked| vapid(asked).0).collect();
     assert!(asked.len() == 2 && asked[0] == tokens[3] && asked[1] != tokens[3], "once more, with another");
@@ -116,18 +116,25 @@ async fn a_vapid_token_is_kept_and_made_anew_after_hours_or_a_refusal() {
 }
 
 #[actix_web::test]
-async fn a_push_service_tells_that_a_subscription_is_gone() {
+async fn a_push_service_tells_that_a_subscription_is_gone_or_was_made_for_another_key() {
     let service = Service::start(Reply::status(201)).await;
     let browser = browser(&service, clock());
-    for (status, expected) in [
-        (404, SendError::Gone),
-        (410, SendError::Gone),
-        (400, SendError::Refused { reason: "the service refuses the push" }),
-        (413, SendError::Refused { reason: "the service refuses the push" }),
-        (401, SendError::Refused { reason: "the service refuses the credentials" }),
+    // Another key than that of the subscription would retire every browser if the operator has put a wrong one there.
+    let key = SendError::Mismatched { reason: "the service refuses the key or its token" };
+    let other = SendError::Mismatched { reason: "the subscription was made for another key" };
+    let push = SendError::Refused { reason: "the service refuses the push" };
+    for (reply, expected) in [
+        (Reply::status(404), SendError::Gone),
+        (Reply::status(410), SendError::Gone),
+        (Reply::status(400), push.clone()),
+        (Reply::status(413), push),
+        (Reply::status(401), key.clone()),
+        (Reply::status(403), key),
+        (Reply::json(400, &json!({ "reason": "VapidPkHashMismatch" })), other),
     ] {
-        service.answer(Reply::status(status));
-        assert_eq!(browser.channel.send(&browser.to, &notice(None)).await, Err(expected), "{status}");
+        let case = format!("{reply:?}");
+        service.answer(reply);
+        assert_eq!(browser.channel.send(&browser.to, &notice(None)).await, Err(expected), "{case}");
     }
     faults(&browser.channel, &browser.to, &service).await;
 }

@@ -1,11 +1,14 @@
 //! The webhook of a clinic's gateway.
 
-use afterglow::channels::{Address, Channel as _, SendError, Webhook};
+use std::sync::Arc;
+
+use afterglow::channels::{Address, Channel, Channels, SendError, Sending, Webhook};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
+use super::outbound::Log;
 use super::python::python;
 use super::service::{Asked, Reply, Service};
 use super::{TEXT, clock, faults, local, notice, now};
@@ -88,17 +91,34 @@ async fn a_gateway_tells_that_a_device_is_gone_or_that_it_refuses() {
     let service = Service::start(Reply::status(410)).await;
     let webhook = webhook(&service);
     assert_eq!(webhook.send(&to(), &notice(None)).await, Err(SendError::Gone));
-    for (status, reason) in [
-        (401, "the service refuses the credentials"),
-        (403, "the service refuses the credentials"),
-        (400, "the service refuses the push"),
-        (404, "the service refuses the push"),
-    ] {
+    let credentials = SendError::Misconfigured { reason: "the service refuses the credentials" };
+    let push = SendError::Refused { reason: "the service refuses the push" };
+    for (status, expected) in [(401, credentials.clone()), (403, credentials), (400, push.clone()), (404, push)] {
         service.answer(Reply::status(status));
-        assert_eq!(webhook.send(&to(), &notice(None)).await, Err(SendError::Refused { reason }), "{status}");
+        assert_eq!(webhook.send(&to(), &notice(None)).await, Err(expected), "{status}");
     }
     let other = Address::Fcm { token: "x".to_owned() };
     assert!(matches!(webhook.send(&other, &notice(None)).await, Err(SendError::Refused { .. })));
+}
+
+#[actix_web::test]
+async fn a_gateway_that_refuses_the_credentials_is_told_to_the_operator_when_it_is_left_alone() {
+    let service = Service::start(Reply::status(401)).await;
+    let channel: Arc<dyn Channel> = Arc::new(webhook(&service));
+    let channels = Channels::new([channel]);
+    let log = Log::default();
+    let listening = log.listen();
+    let credentials = SendError::Misconfigured { reason: "the service refuses the credentials" };
+    for _ in 0..5 {
+        assert_eq!(channels.send(&to(), &notice(None), now()).await, Sending::Failed(credentials.clone()));
+    }
+    assert!(matches!(channels.send(&to(), &notice(None), now()).await, Sending::Resting(_)));
+    drop(listening);
+    assert_eq!(service.asked().len(), 5);
+    let text = log.text();
+    let told: Vec<_> = text.lines().filter(|line| line.contains("a channel is held back")).collect();
+    let [line] = told[..] else { panic!("{told:?}") };
+    assert!(line.contains("ERROR") && line.contains("webhook") && line.contains("refuses the credentials"), "{line}");
 }
 
 #[actix_web::test]
