@@ -43,7 +43,7 @@ async fn letter_to(
 pub struct NewPassphrase {
     own: AccountSnapshot,
     /// `None` when the present passphrase is another one.
-    new: Option<(Credential, PreparedLetter)>,
+    new: Option<Credential>,
 }
 
 /// Checks the present passphrase and hashes the new one, before the unit.
@@ -66,8 +66,7 @@ pub async fn prepare_passphrase<K: AccountPolicy>(
         return Ok(NewPassphrase { own, new: None });
     }
     let credential = passwords.hash(new, &state.entropy).await?;
-    let letter = letter_to(state, &own, own.email(), (LetterKind::PassphraseChanged, None), now).await?;
-    Ok(NewPassphrase { own, new: Some((credential, letter)) })
+    Ok(NewPassphrase { own, new: Some(credential) })
 }
 
 /// Changes the passphrase, ends the other sessions and tells the owner.
@@ -81,11 +80,10 @@ pub fn change_passphrase<K>(
     live: &Live<K>,
     wish: &NewPassphrase,
 ) -> Result<Outcome<()>> {
-    let (credential, letter) = wish.new.as_ref().ok_or_else(not_fitting)?;
-    wish.own.store(tx, &AccountChange { credential: Some(credential.clone()), ..wish.own.unchanged() })?;
+    let credential = wish.new.as_ref().ok_or_else(not_fitting)?;
+    wish.own.store(tx, &AccountChange { credential: Some(credential.clone()), ..wish.own.unchanged() }, live.now())?;
     upkeep::end_sessions(tx, live.account(), Some(live.session()), live.now())?;
     wish.own.tell_owner(tx, vault, Some(live.session()), SecurityEvent::PassphraseChanged, live.now())?;
-    letters::post(tx, vault, letter)?;
     Ok(Outcome::ok(live.account(), ()))
 }
 
@@ -118,7 +116,7 @@ async fn find_proof(state: &State, code: Option<JoinCode>, purpose: ProofPurpose
 }
 
 /// Sets a new passphrase with a code that was sent to the address, which proves the address as well. Every session
-/// ends, and the owner is told.
+/// ends, and the owner is told. For a day only devices log in that the account knows, if it knows any.
 ///
 /// # Errors
 ///
@@ -137,30 +135,25 @@ pub async fn confirm_reset(
     let mut fields = Fields::new();
     let new = fields.take("/passphrase", Passphrase::new(passphrase, Some(own.email())));
     let credential = passwords.hash(fields.finish(new)?, &state.entropy).await?;
-    let letter = letter_to(state, &own, own.email(), (LetterKind::PassphraseChanged, None), now).await?;
     let unchanged = own.unchanged();
     let profile = Profile { verified: true, ..unchanged.profile.clone() };
     let change = AccountChange { credential: Some(credential), profile, ..unchanged };
-    let (vault, posted) = (state.vault.clone(), letter.clone());
+    let vault = state.vault.clone();
     let unit = state.db.write(move |tx| {
         if !proofs::redeem(tx, &proof, now)? {
             return Err(refused());
         }
-        own.store(tx, &change)?;
+        let change = AccountChange { guarded_until: own.guarded_after_reset(tx, now)?, ..change.clone() };
+        own.store(tx, &change, now)?;
         upkeep::end_sessions(tx, own.account(), None, now)?;
         upkeep::forgive(tx, &vault, (own.email_key(), network), now)?;
-        own.tell_owner(tx, &vault, None, SecurityEvent::PassphraseReset, now)?;
-        letters::post(tx, &vault, &posted)
+        own.tell_owner(tx, &vault, None, SecurityEvent::PassphraseReset, now)
     });
-    let done = unit.await;
-    if done.is_err() {
-        letters::discard(state, &letter).await?;
-    }
-    done
+    unit.await
 }
 
 /// Proves an address with the code that was sent there. If it is the one that was asked for last, it takes the place of
-/// the present one.
+/// the present one, to which a letter tells so.
 ///
 /// # Errors
 ///
@@ -171,16 +164,27 @@ pub async fn verify_email(state: &State, code: Option<JoinCode>) -> Result<()> {
     let own = upkeep::find(state, proof.account_id.ok_or_else(refused)?).await?;
     let own = own.filter(|own| !own.is_disabled()).ok_or_else(refused)?;
     let change = proved(&state.vault, &own, &proof.email_key).ok_or_else(refused)?;
-    let vault = state.vault.clone();
+    let moves = change.email_key != own.email_key();
+    let letter = if moves {
+        Some(letter_to(state, &own, own.email(), (LetterKind::AddressChanged, None), now).await?)
+    } else {
+        None
+    };
+    let (vault, posted) = (state.vault.clone(), letter.clone());
     let unit = state.db.write(move |tx| {
-        let moves = change.email_key != own.email_key();
         if !proofs::redeem(tx, &proof, now)? || (moves && is_email_taken(tx, &change.email_key)?) {
             return Err(refused());
         }
-        own.store(tx, &change)?;
-        own.tell_owner(tx, &vault, None, SecurityEvent::EmailVerified, now)
+        own.store(tx, &change, now)?;
+        own.tell_owner(tx, &vault, None, SecurityEvent::EmailVerified, now)?;
+        posted.as_ref().map_or(Ok(()), |letter| letters::post(tx, &vault, letter))
     });
-    unit.await
+    let done = unit.await;
+    // After any other error the letter may have been posted.
+    if let (Err(Error::Malformed(..)), Some(letter)) = (&done, &letter) {
+        letters::discard(state, letter).await?;
+    }
+    done
 }
 
 /// Returns what an account becomes when an address is proved: the present one, or the one that is to take its place.
@@ -291,7 +295,7 @@ pub fn send_code<K>(tx: &mut Tx<'_>, vault: &Vault, live: &Live<K>, wish: &NewAd
     if wish.pending.is_some() {
         let unchanged = wish.own.unchanged();
         let profile = Profile { pending: wish.pending.clone(), ..unchanged.profile.clone() };
-        wish.own.store(tx, &AccountChange { profile, ..unchanged })?;
+        wish.own.store(tx, &AccountChange { profile, ..unchanged }, live.now())?;
         wish.own.tell_owner(tx, vault, Some(live.session()), SecurityEvent::EmailAsked, live.now())?;
     }
     for letter in letters {
@@ -304,8 +308,8 @@ pub fn send_code<K>(tx: &mut Tx<'_>, vault: &Vault, live: &Live<K>, wish: &NewAd
 #[derive(Debug)]
 pub struct Disabling {
     own: AccountSnapshot,
-    /// `None` when the present passphrase is another one.
-    letter: Option<PreparedLetter>,
+    /// Whether the present passphrase is the one that was sent.
+    fits: bool,
 }
 
 /// Checks the passphrase of who wants to disable their account.
@@ -320,11 +324,8 @@ pub async fn prepare_disabling<K: AccountPolicy>(
     passphrase: String,
 ) -> Result<Disabling> {
     let (own, now) = (upkeep::read_own(state, caller).await?, caller.now());
-    if !upkeep::fits(state, passwords, &own, (caller.session(), Passphrase::typed(passphrase)), now).await? {
-        return Ok(Disabling { own, letter: None });
-    }
-    let letter = letter_to(state, &own, own.email(), (LetterKind::Disabled, None), now).await?;
-    Ok(Disabling { own, letter: Some(letter) })
+    let fits = upkeep::fits(state, passwords, &own, (caller.session(), Passphrase::typed(passphrase)), now).await?;
+    Ok(Disabling { own, fits })
 }
 
 /// Disables the caller's account and ends its sessions. Nothing is deleted.
@@ -334,12 +335,13 @@ pub async fn prepare_disabling<K: AccountPolicy>(
 /// [`Error::Invalid`] when the passphrase is another one; [`Error::State`] when a clinic would be left without an
 /// admin.
 pub fn disable<K>(tx: &mut Tx<'_>, vault: &Vault, live: &Live<K>, wish: &Disabling) -> Result<Outcome<()>> {
-    let letter = wish.letter.as_ref().ok_or_else(not_fitting)?;
+    if !wish.fits {
+        return Err(not_fitting());
+    }
     members::check_replaceable(tx, live.account())?;
-    wish.own.store(tx, &AccountChange { disabled_at: Some(live.now()), ..wish.own.unchanged() })?;
+    wish.own.store(tx, &AccountChange { disabled_at: Some(live.now()), ..wish.own.unchanged() }, live.now())?;
     wish.own.tell_owner(tx, vault, Some(live.session()), SecurityEvent::Disabled, live.now())?;
     upkeep::end_sessions(tx, live.account(), None, live.now())?;
-    letters::post(tx, vault, letter)?;
     Ok(Outcome::ok(live.account(), ()))
 }
 
@@ -382,7 +384,7 @@ pub fn patch_profile<K>(
     if locked && !lock {
         Need::Guarded.check(live.proofs(), live.now())?;
     }
-    own.store(tx, &AccountChange { profile: after, lock_since, ..unchanged })?;
+    own.store(tx, &AccountChange { profile: after, lock_since, ..unchanged }, live.now())?;
     if lock != locked {
         let event = if lock { SecurityEvent::LockOn } else { SecurityEvent::LockOff };
         own.tell_owner(tx, vault, Some(live.session()), event, live.now())?;

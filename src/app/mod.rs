@@ -45,7 +45,7 @@ use crate::vault::{LedgerFile, Vault};
 use crate::{feed, sync};
 
 /// The addresses where a secret may be guessed, or a letter asked for.
-const GUARDED: [&str; 14] = [
+pub const GUARDED: [&str; 14] = [
     "/v1/auth/login",
     "/v1/auth/register",
     "/v1/auth/passphrase-reset",

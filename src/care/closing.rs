@@ -12,8 +12,9 @@ use super::links::{self, keys_of};
 use super::store::{self, Member};
 use super::write_scope::WriteScope;
 use crate::audit::{self, Record, Subject};
-use crate::changes::Planner;
+use crate::changes::{self, Closed, Planner};
 use crate::db::{At, Tx};
+use crate::idempotency::{self, IdempotentRequest};
 use crate::identity::{Claimed, Live, Staff};
 use crate::kernel::id::{Clinic, Patient};
 use crate::kernel::{Error, Id, Result};
@@ -27,17 +28,28 @@ const PORTION: i64 = 50;
 const ACT: &str = "clinic_closed";
 
 /// Ends the links of a clinic for an admin of it, portion by portion, before the unit that ends the work there. For
-/// everybody else it does nothing: that unit refuses them.
+/// everybody else, and for a request that was done before under its key, it does nothing: that unit answers them.
 ///
 /// # Errors
 ///
-/// When database, keyring or ledger cannot be reached.
-pub async fn end_links(state: &State, caller: &Claimed<Staff>, clinic: Id<Clinic>) -> Result<()> {
+/// [`crate::kernel::Code::KeyReused`], before anything ends; when database, keyring or ledger cannot be reached.
+pub async fn end_links(
+    state: &State,
+    caller: &Claimed<Staff>,
+    clinic: Id<Clinic>,
+    once: &IdempotentRequest,
+) -> Result<()> {
     loop {
-        let patients = caller.read(state, move |tx, live| match require_admin(tx, live, clinic) {
-            Ok(()) => store::list_linked(tx, clinic, PORTION),
-            Err(Error::NotFound | Error::Forbidden(_)) => Ok(Vec::new()),
-            Err(other) => Err(other),
+        let asked = once.clone();
+        let patients = caller.read(state, move |tx, live| {
+            if !idempotency::is_new(tx, live.account(), &asked)? {
+                return Ok(Vec::new());
+            }
+            match require_admin(tx, live, clinic) {
+                Ok(()) => store::list_linked(tx, clinic, PORTION),
+                Err(Error::NotFound | Error::Forbidden(_)) => Ok(Vec::new()),
+                Err(other) => Err(other),
+            }
         });
         let patients = patients.await?;
         if patients.is_empty() {
@@ -45,8 +57,12 @@ pub async fn end_links(state: &State, caller: &Claimed<Staff>, clinic: Id<Clinic
         }
         let keys = keys_of(&state.vault, patients).await?;
         let (asking, planner, vault) = (caller.clone(), Arc::clone(&state.planner), state.vault.clone());
+        let asked = once.clone();
         let unit = state.db.write(move |tx| {
             let live = asking.live(tx)?;
+            if !idempotency::is_new(tx, live.account(), &asked)? {
+                return Ok(0);
+            }
             require_admin(tx, &live, clinic)?;
             end_portion(tx, planner.as_ref(), (&vault, &keys), &live, clinic)
         });
@@ -102,6 +118,7 @@ pub fn close(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<
     for member in members {
         let version = tx.version_after(member.version);
         store::update_member(tx, &Member { ended_at: Some(At(live.now())), version, ..member })?;
+        changes::note_closed(tx, Closed::Member(clinic, member.account_id), live.now())?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use super::model::{Capabilities, LinkState};
 use super::people::SealedNames;
 use super::store::{self, CoverRow, Link};
 use crate::audit::{self, Record, Subject};
+use crate::changes::{self, Closed};
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
 use crate::identity::{Live, Staff};
@@ -177,10 +178,13 @@ pub fn end(tx: &mut Tx<'_>, live: &Live<Staff>, (clinic, id): (Id<Clinic>, Id<Co
     row.ok_or(Error::NotFound)?;
     let row = store::hold_cover(tx, id)?.ok_or(Error::NotFound)?;
     if row.ended_at.is_some() {
+        // A repetition, too, is answered once it stands in the ledger.
+        tx.follow_up();
         return Ok(());
     }
     let version = tx.version_after(row.version);
-    store::update_cover(tx, &CoverRow { ended_at: Some(At(live.now())), version, ..row })
+    store::update_cover(tx, &CoverRow { ended_at: Some(At(live.now())), version, ..row })?;
+    changes::note_closed(tx, Closed::Cover(id), live.now())
 }
 
 /// Lists the therapists for whom the caller stands in now, with the clinics: where the caller still has `care`.

@@ -13,11 +13,11 @@ use super::store::{self, Member};
 use super::telling;
 use super::write_scope::WriteScope;
 use crate::audit::{self, Record, Subject};
-use crate::changes::Planner;
+use crate::changes::{self, Closed, Planner};
 use crate::db::{At, Tx};
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
-use crate::identity::{self, Live, Staff, list_disabled};
+use crate::identity::{self, Live, Notice, Staff, list_disabled};
 use crate::kernel::id::{Account, Clinic, Session};
 use crate::kernel::page::{Page, PageRequest, SMALL};
 use crate::kernel::{Code, Error, Id, Result};
@@ -98,6 +98,9 @@ pub fn update(
     let version = tx.version_after(member.version);
     let member = Member { capabilities: after.bits(), ended_at, version, ..member };
     store::update_member(tx, &member)?;
+    if change.ended || before.beyond(after) {
+        changes::note_closed(tx, Closed::Member(clinic, account), live.now())?;
+    }
     if after.record() && !before.record() {
         telling::begin(tx, (clinic, account), (live.session(), live.now()))?;
     }
@@ -144,6 +147,7 @@ pub fn is_therapist_at(tx: &mut Tx<'_>, clinic: Id<Clinic>, account: Id<Account>
 pub fn leave(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<()> {
     let account = live.account();
     if store::find_member(tx, clinic, account)?.ok_or(Error::NotFound)?.ended_at.is_some() {
+        tx.follow_up();
         return Ok(());
     }
     let members = store::hold_members(tx, clinic)?;
@@ -153,7 +157,8 @@ pub fn leave(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<
         return Err(Error::state("open_links", ["end_care_link", "offer_transfer"]));
     }
     let version = tx.version_after(member.version);
-    store::update_member(tx, &Member { ended_at: Some(At(live.now())), version, ..member })
+    store::update_member(tx, &Member { ended_at: Some(At(live.now())), version, ..member })?;
+    changes::note_closed(tx, Closed::Member(clinic, account), live.now())
 }
 
 /// Fetches the keys of a member's account for an admin of the clinic, before the unit that writes to its log.
@@ -193,6 +198,9 @@ pub fn set_disabled(
     let member = manageable(tx, live, (clinic, account))?;
     if !identity::set_disabled(tx, account, disabled, live.now())? {
         return Ok(member);
+    }
+    if disabled {
+        identity::ask_notice(tx, account, Notice::DisabledByAdmin, live.now())?;
     }
     let act = if disabled { "disabled_by_admin" } else { "enabled_by_admin" };
     note_managed(tx, (vault, keys), live, account, act)?;

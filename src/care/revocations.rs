@@ -1,13 +1,14 @@
-//! The revocation ledger: every grant and every care link that was ended, outside the database.
+//! The revocation ledger: whatever closed access, outside the database.
 //!
 //! A database that is restored from a backup forgets what was revoked since. So the answer to a revocation waits until
-//! it stands in the ledger, on the disk. The change row of a revocation leaves a note in its unit
-//! ([`changes::list_revocations`]); after the commit, outside the database threads, what is noted is entered, and
-//! the notes go. What a crash left between the two is entered at the next start, before a revocation that is repeated is
-//! answered, and with any other revocation. An entry may therefore stand twice; number and patient tell.
+//! it stands in the ledger, on the disk. A revocation leaves a note in its unit: with its change row
+//! ([`changes::list_revocations`]), or by itself ([`changes::note_closed`]). After the commit, outside the database
+//! threads, what is noted is entered, and the notes go. What a crash left between the two is entered at the next start,
+//! before a revocation that is repeated is answered, and with any other revocation. An entry may therefore stand twice;
+//! its number and patient tell, or its instant and what it names.
 //!
-//! Sessions are not in it: all of them end when a new epoch begins. That a grant left some entries out, or that an
-//! entry was deleted, is not in it either.
+//! Sessions and the addresses of calendars are not in it: all of them end when a new epoch begins. That a grant left
+//! some entries out, or that an entry was deleted, is not in it either. `tests/it/revocations.rs` lists the operations.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,8 +20,8 @@ use uuid::Uuid;
 
 use super::access::{Access, Read};
 use super::grants::{self, GrantDoc};
-use super::store::find_link;
-use crate::changes::{self, Entity, Revocation};
+use super::store::{find_consent_doc, find_link, find_member};
+use crate::changes::{self, Closed, Closing, Entity, Revocation};
 use crate::db::{Db, FollowUp, Tx};
 use crate::kernel::id::{CareLink, Grant, Patient};
 use crate::kernel::{Error, Id, Result};
@@ -32,10 +33,12 @@ const AT_ONCE: i64 = 200;
 /// An entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
-    /// The patient.
-    pub patient: Uuid,
+    /// The patient, if it is about the data of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<Uuid>,
     /// The number of the change that ended it, among those of the patient.
-    pub number: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<i64>,
     /// The instant of the end.
     pub at: Timestamp,
     /// What was ended.
@@ -62,18 +65,66 @@ pub enum Revoked {
         /// The therapist.
         therapist: Uuid,
     },
+    /// A consent of the patient.
+    Consent {
+        /// The version of the withdrawal.
+        version: i64,
+        /// Its sealed document, in base64, which names what was consented to.
+        doc: String,
+    },
+    /// What the patient showed of their activity.
+    Activity,
+    /// A phone or browser of the patient: nothing is sent there.
+    Device {
+        /// The device.
+        device: Uuid,
+    },
+    /// A cover, before its time.
+    Cover {
+        /// The cover.
+        cover: Uuid,
+    },
+    /// What somebody may do at a clinic.
+    Member {
+        /// The clinic.
+        clinic: Uuid,
+        /// The account.
+        account: Uuid,
+        /// The bits of the capabilities that were left when it was entered; none for who no longer works there.
+        capabilities: i32,
+    },
+    /// An account was disabled. It may have been enabled again since.
+    Account {
+        /// The account.
+        account: Uuid,
+    },
+    /// The passphrase that an account had.
+    Passphrase {
+        /// The account.
+        account: Uuid,
+    },
+    /// The address that an account had.
+    Address {
+        /// The account.
+        account: Uuid,
+    },
+    /// An invitation.
+    Invitation {
+        /// The invitation.
+        invitation: Uuid,
+    },
 }
 
 impl LedgerEntry {
-    /// Opens the target and the reader of a grant; `None` for a care link.
+    /// Opens the target and the reader of a grant; `None` for anything else.
     ///
     /// # Errors
     ///
     /// When the document was changed, or sealed with other keys.
     pub fn grant(&self, keys: &Keys) -> Result<Option<GrantDoc>> {
-        let Revoked::Grant { grant, doc } = &self.revoked else { return Ok(None) };
+        let (Revoked::Grant { grant, doc }, Some(patient)) = (&self.revoked, self.patient) else { return Ok(None) };
         let doc = STANDARD.decode(doc).map_err(|error| Error::Internal(Box::new(error)))?;
-        grants::open_doc(keys, Id::from_uuid(self.patient), Id::from_uuid(*grant), &doc).map(Some)
+        grants::open_doc(keys, Id::from_uuid(patient), Id::from_uuid(*grant), &doc).map(Some)
     }
 }
 
@@ -97,13 +148,17 @@ impl Ledger {
     pub async fn catch_up(&self, db: &Db) -> Result<()> {
         loop {
             let (noted, entries) = db.read(read).await?;
-            if noted.is_empty() {
+            let most = noted.revocations.len().max(noted.closings.len());
+            if most == 0 {
                 return Ok(());
             }
             self.append(entries).await?;
-            let count = noted.len();
-            db.write(move |tx| changes::delete_revocations(tx, &noted)).await?;
-            if i64::try_from(count).is_ok_and(|count| count < AT_ONCE) {
+            let forget = move |tx: &mut Tx<'_>| {
+                changes::delete_revocations(tx, &noted.revocations)?;
+                changes::delete_closings(tx, &noted.closings)
+            };
+            db.write(forget).await?;
+            if i64::try_from(most).is_ok_and(|most| most < AT_ONCE) {
                 return Ok(());
             }
         }
@@ -148,27 +203,43 @@ pub fn read_ledger(file: &LedgerFile) -> Result<(Vec<LedgerEntry>, usize)> {
     Ok((read.map_err(|error| Error::Internal(Box::new(error)))?, lines.refused))
 }
 
+/// What may not stand in the ledger yet.
+struct Noted {
+    revocations: Vec<Revocation>,
+    closings: Vec<Closing>,
+}
+
 /// Reads what is noted, with the entries for it. A note of what was not ended makes no entry.
-fn read(tx: &mut Tx<'_>) -> Result<(Vec<Revocation>, Vec<LedgerEntry>)> {
-    let noted = changes::list_revocations(tx, AT_ONCE)?;
-    let mut entries = Vec::with_capacity(noted.len());
-    for one in &noted {
+fn read(tx: &mut Tx<'_>) -> Result<(Noted, Vec<LedgerEntry>)> {
+    let (revocations, closings) = (changes::list_revocations(tx, AT_ONCE)?, changes::list_closings(tx, AT_ONCE)?);
+    let mut entries = Vec::with_capacity(revocations.len() + closings.len());
+    for one in &revocations {
         entries.extend(entry(tx, one)?);
     }
-    Ok((noted, entries))
+    for one in &closings {
+        entries.push(LedgerEntry { patient: None, number: None, at: one.at, revoked: closed(tx, one.closed)? });
+    }
+    Ok((Noted { revocations, closings }, entries))
 }
 
 fn entry(tx: &mut Tx<'_>, one: &Revocation) -> Result<Option<LedgerEntry>> {
     let ended = match one.entity {
         Entity::Grant => grant(tx, one.patient, one.id.typed())?,
         Entity::CareLink => care_link(tx, one.id.typed())?,
+        Entity::Consent => consent(tx, one)?,
+        Entity::Settings => made_at(tx, one)?.map(|at| (at, Revoked::Activity)),
+        Entity::Device => made_at(tx, one)?.map(|at| (at, Revoked::Device { device: one.id.uuid() })),
         _ => None,
     };
     if ended.is_none() {
         tracing::error!(patient = %one.patient, number = one.seq, "a revocation is noted of what has not ended");
     }
-    let whole = |(at, revoked)| LedgerEntry { patient: one.patient.uuid(), number: one.seq, at, revoked };
-    Ok(ended.map(whole))
+    let (patient, number) = (Some(one.patient.uuid()), Some(one.seq));
+    Ok(ended.map(|(at, revoked)| LedgerEntry { patient, number, at, revoked }))
+}
+
+fn made_at(tx: &mut Tx<'_>, one: &Revocation) -> Result<Option<Timestamp>> {
+    Ok(changes::find_version(tx, one.patient, one.seq)?.map(|(_, at)| at))
 }
 
 fn grant(tx: &mut Tx<'_>, patient: Id<Patient>, id: Id<Grant>) -> Result<Option<(Timestamp, Revoked)>> {
@@ -182,4 +253,25 @@ fn care_link(tx: &mut Tx<'_>, id: Id<CareLink>) -> Result<Option<(Timestamp, Rev
     let Some(link) = find_link(tx, id)? else { return Ok(None) };
     let revoked = Revoked::CareLink { link: id.uuid(), therapist: link.therapist.uuid() };
     Ok(link.ended_at.map(|at| (at.0, revoked)))
+}
+
+fn consent(tx: &mut Tx<'_>, one: &Revocation) -> Result<Option<(Timestamp, Revoked)>> {
+    let Some((version, at)) = changes::find_version(tx, one.patient, one.seq)? else { return Ok(None) };
+    let doc = find_consent_doc(tx, one.patient, version)?;
+    Ok(doc.map(|doc| (at, Revoked::Consent { version, doc: STANDARD.encode(doc) })))
+}
+
+fn closed(tx: &mut Tx<'_>, closed: Closed) -> Result<Revoked> {
+    Ok(match closed {
+        Closed::Cover(id) => Revoked::Cover { cover: id.uuid() },
+        Closed::Member(clinic, account) => {
+            let member = find_member(tx, clinic, account)?.filter(|member| member.ended_at.is_none());
+            let capabilities = member.map_or(0, |member| member.capabilities);
+            Revoked::Member { clinic: clinic.uuid(), account: account.uuid(), capabilities }
+        }
+        Closed::Account(id) => Revoked::Account { account: id.uuid() },
+        Closed::Passphrase(id) => Revoked::Passphrase { account: id.uuid() },
+        Closed::Address(id) => Revoked::Address { account: id.uuid() },
+        Closed::Invitation(id) => Revoked::Invitation { invitation: id.uuid() },
+    })
 }

@@ -30,11 +30,17 @@ pub use links::{
 pub use transfers::{TransferRow, find_transfer, find_transfer_for, list_offered, put_transfer, update_transfer};
 
 use super::model::{Capabilities, LinkState};
-use crate::db::schema::{care_links, staff_members};
+use crate::db::schema::{care_links, consents, staff_members};
 use crate::db::{Both, Stored, Tx, columns};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient};
 use crate::kernel::{Id, Result};
 use crate::locked;
+
+/// Finds the sealed document of a consent, for the revocation ledger, which cannot open it.
+pub fn find_consent_doc(tx: &mut Tx<'_>, patient: Id<Patient>, version: i64) -> Result<Option<Vec<u8>>> {
+    let own = consents::table.filter(consents::patient_id.eq(patient)).filter(consents::version.eq(version));
+    Ok(own.select(consents::doc).first(tx.conn()).optional()?)
+}
 
 /// A link of a patient at a clinic where the caller works.
 #[derive(Clone, Copy, Debug)]

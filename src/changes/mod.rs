@@ -10,8 +10,9 @@
 //! Each kind also defines how therapists learn of its changes ([`ReaderView`]). What is recorded is noted for the last
 //! step of the unit, which tells them ([`ForReaders`]).
 //!
-//! A change that ends a grant or a care link also leaves a note for the revocation ledger ([`Revocation`]), and its unit
-//! is answered once it stands there.
+//! A change that closes access also leaves a note for the revocation ledger ([`Revocation`]), and its unit is answered
+//! once it stands there. What closes access without a change of a patient's data leaves such a note as well
+//! ([`note_closed`]).
 //!
 //! The head also counts the sealed bytes of what was written ([`Bytes`]), so that a quota costs no statement.
 //!
@@ -22,12 +23,12 @@ mod planner;
 mod store;
 
 pub use model::{
-    Bytes, Change, Entity, FeedsPlan, ForReaders, Head, Numbered, Op, Part, ReaderEvent, ReaderView, Recorded,
-    Revocation,
+    Bytes, Change, Closed, Closing, Entity, FeedsPlan, ForReaders, Head, Numbered, Op, Part, ReaderEvent, ReaderView,
+    Recorded, Revocation,
 };
 pub use planner::{PlanRequest, Planner};
 pub use store::{
-    announce, delete_revocations, head, heads, insert, last_numbers, last_versions, list_by, list_made_versions,
-    list_numbered, list_of, list_revocations, list_since, note_changed, note_opened, number_of, take,
-    was_replaced_since,
+    announce, delete_closings, delete_revocations, find_version, head, heads, insert, last_numbers, last_versions,
+    list_by, list_closings, list_made_versions, list_numbered, list_of, list_revocations, list_since, note_changed,
+    note_closed, note_opened, number_of, take, was_replaced_since,
 };

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::kernel::id::{Account, Any, Patient, Session};
+use crate::kernel::id::{Account, Any, Clinic, Cover, Invitation, Patient, Session};
 use crate::kernel::{Error, Id, Result, limits};
 
 /// The kind of thing that changed. The numbers are stored: never reuse one.
@@ -231,12 +231,14 @@ pub struct Change {
     pub part: Part,
     /// The instant from which on the dates or phases of what happened may have changed with it.
     pub moves_from: Option<Timestamp>,
+    /// Whether it took back what the patient had agreed to, or showed.
+    pub withdraws: bool,
 }
 
 impl Change {
     /// Makes a change that brought `id` to `version`.
     pub const fn new<K>(entity: Entity, id: Id<K>, version: i64, op: Op) -> Self {
-        Self { entity, id: id.uuid(), version, op, part: Part::All, moves_from: None }
+        Self { entity, id: id.uuid(), version, op, part: Part::All, moves_from: None, withdraws: false }
     }
 
     /// Restricts what readers see of it to the sections with these bits.
@@ -245,9 +247,17 @@ impl Change {
         Self { part: Part::Sections(bits), ..self }
     }
 
-    /// Whether it ended a grant or a care link.
+    /// Whether it closed access: the revocation ledger is to know of it. The address of a calendar is not among them,
+    /// because every one ends with the epoch.
     pub fn revokes(&self) -> bool {
-        matches!(self.entity, Entity::Grant | Entity::CareLink) && self.op == Op::Delete
+        let closes = matches!(self.entity, Entity::Grant | Entity::CareLink | Entity::Device);
+        self.withdraws || (closes && self.op == Op::Delete)
+    }
+
+    /// Says that it took back what the patient had agreed to, or showed.
+    #[must_use]
+    pub const fn withdrawing(self) -> Self {
+        Self { withdraws: true, ..self }
     }
 
     /// Says that the dates or phases of what happened at `from` or later may have changed with it.
@@ -302,7 +312,7 @@ pub struct Head {
     pub horizon: i64,
 }
 
-/// A change that ended a grant or a care link, and may not stand in the revocation ledger yet.
+/// A change that closed access to a patient's data, and may not stand in the revocation ledger yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Revocation {
     /// The patient.
@@ -313,6 +323,59 @@ pub struct Revocation {
     pub entity: Entity,
     /// Its id.
     pub id: Id<Any>,
+}
+
+/// What closed access, beside the changes of a patient's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// A cover ended early.
+    Cover(Id<Cover>),
+    /// The work of a member of a clinic ended, or they lost a capability.
+    Member(Id<Clinic>, Id<Account>),
+    /// An account was disabled.
+    Account(Id<Account>),
+    /// An account got another passphrase: the one before opens nothing.
+    Passphrase(Id<Account>),
+    /// An account got another address: whoever reads the mail of the one before cannot reset its passphrase.
+    Address(Id<Account>),
+    /// An invitation was revoked.
+    Invitation(Id<Invitation>),
+}
+
+impl Closed {
+    /// Returns the stored number, the thing, and the clinic of a member. Never reuse a number.
+    pub(super) const fn columns(self) -> (i32, Uuid, Uuid) {
+        match self {
+            Self::Cover(id) => (1, id.uuid(), Uuid::nil()),
+            Self::Member(clinic, account) => (2, account.uuid(), clinic.uuid()),
+            Self::Account(id) => (3, id.uuid(), Uuid::nil()),
+            Self::Passphrase(id) => (4, id.uuid(), Uuid::nil()),
+            Self::Address(id) => (5, id.uuid(), Uuid::nil()),
+            Self::Invitation(id) => (6, id.uuid(), Uuid::nil()),
+        }
+    }
+
+    /// Reads what is stored; `None` for a number that was never given.
+    pub(super) const fn of(number: i32, thing: Id<Any>, clinic: Id<Any>) -> Option<Self> {
+        match number {
+            1 => Some(Self::Cover(thing.typed())),
+            2 => Some(Self::Member(clinic.typed(), thing.typed())),
+            3 => Some(Self::Account(thing.typed())),
+            4 => Some(Self::Passphrase(thing.typed())),
+            5 => Some(Self::Address(thing.typed())),
+            6 => Some(Self::Invitation(thing.typed())),
+            _ => None,
+        }
+    }
+}
+
+/// Something that closed access, and may not stand in the revocation ledger yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// What it was.
+    pub closed: Closed,
+    /// The instant.
+    pub at: Timestamp,
 }
 
 /// The place of a change in the sequence of a patient.

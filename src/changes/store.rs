@@ -10,9 +10,10 @@ use diesel::sql_types::{BigInt, HasSqlType};
 use jiff::Timestamp;
 
 use super::model::{
-    Bytes, Change, Entity, ForReaders, Head, Numbered, Op, ReaderEvent, ReaderView, Recorded, Revocation,
+    Bytes, Change, Closed, Closing, Entity, ForReaders, Head, Numbered, Op, ReaderEvent, ReaderView, Recorded,
+    Revocation,
 };
-use crate::db::schema::{changes, patient_heads, revocations};
+use crate::db::schema::{changes, closings, patient_heads, revocations};
 use crate::db::{At, Both, Signal, Topic, Tx, Uid};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
@@ -183,6 +184,68 @@ pub fn delete_revocations(tx: &mut Tx<'_>, entered: &[Revocation]) -> Result<()>
         diesel::delete(own.filter(revocations::seq.eq(one.seq))).execute(tx.conn())?;
     }
     Ok(())
+}
+
+/// Notes for the revocation ledger that something closed access. The unit is answered once it stands there.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn note_closed(tx: &mut Tx<'_>, closed: Closed, now: Timestamp) -> Result<()> {
+    let (kind, thing, clinic) = closed.columns();
+    let ids =
+        (closings::thing_id.eq(Id::<Any>::from_uuid(thing)), closings::clinic_id.eq(Id::<Any>::from_uuid(clinic)));
+    let row = (closings::kind.eq(kind), ids, closings::at.eq(At(now)));
+    Both(diesel::insert_into(closings::table).values(row).on_conflict_do_nothing()).execute(tx.conn())?;
+    tx.follow_up();
+    Ok(())
+}
+
+/// Lists what closed access and may not stand in the ledger yet, at most `most`.
+///
+/// Spans accounts: what is entered leaves the table, which is nearly empty.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn list_closings(tx: &mut Tx<'_>, most: i64) -> Result<Vec<Closing>> {
+    let rows: Vec<(i32, Id<Any>, Id<Any>, At)> = closings::table
+        .order(closings::at)
+        .limit(most)
+        .select((closings::kind, closings::thing_id, closings::clinic_id, closings::at))
+        .load(tx.conn())?;
+    let closing = |(kind, thing, clinic, at): (i32, Id<Any>, Id<Any>, At)| {
+        let closed = Closed::of(kind, thing, clinic).ok_or_else(|| Error::corrupt("closings", thing));
+        closed.map(|closed| Closing { closed, at: at.0 })
+    };
+    rows.into_iter().map(closing).collect()
+}
+
+/// Forgets what closed access and stands in the ledger.
+///
+/// # Errors
+///
+/// When they cannot be deleted.
+pub fn delete_closings(tx: &mut Tx<'_>, entered: &[Closing]) -> Result<()> {
+    for one in entered {
+        let (kind, thing, clinic) = one.closed.columns();
+        let of_thing =
+            closings::table.filter(closings::kind.eq(kind)).filter(closings::thing_id.eq(Id::<Any>::from_uuid(thing)));
+        let own = of_thing.filter(closings::clinic_id.eq(Id::<Any>::from_uuid(clinic)));
+        diesel::delete(own.filter(closings::at.eq(At(one.at)))).execute(tx.conn())?;
+    }
+    Ok(())
+}
+
+/// Returns the version that a change made, and its instant.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn find_version(tx: &mut Tx<'_>, patient: Id<Patient>, seq: i64) -> Result<Option<(i64, Timestamp)>> {
+    let own = changes::table.filter(changes::patient_id.eq(patient)).filter(changes::seq.eq(seq));
+    let found: Option<(i64, At)> = own.select((changes::version, changes::at)).first(tx.conn()).optional()?;
+    Ok(found.map(|(version, at)| (version, at.0)))
 }
 
 /// Reads the ends of the patient's sequence.

@@ -84,7 +84,8 @@ fn add(
 ) -> Result<()> {
     let version = tx.version_after(all.version);
     store::insert(tx, access, (version, withdrawn), doc)?;
-    access.record(tx, Change::new(Entity::Consent, access.patient(), version, op))
+    let change = Change::new(Entity::Consent, access.patient(), version, op);
+    access.record(tx, if withdrawn { change.withdrawing() } else { change })
 }
 
 /// Lists how the documents stand, the latest first: for the patient all that were given, for a therapist those that

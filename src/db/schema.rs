@@ -36,6 +36,7 @@ tables! {
         mac -> Binary,
         factor_since -> Nullable<TimestampTz>,
         lock_since -> Nullable<TimestampTz>,
+        guarded_until -> Nullable<TimestampTz>,
     }
 
     account_heads (account_id) {
@@ -531,6 +532,7 @@ tables! {
     signing_keys (number) {
         number -> Integer,
         created_at -> TimestampTz,
+        mac -> Nullable<Binary>,
     }
 
     audit_anchors (subject_id) {
@@ -586,6 +588,20 @@ tables! {
         seq -> BigInt,
         entity -> Integer,
         thing_id -> Uid,
+    }
+
+    owner_notices (account_id, kind) {
+        account_id -> Uid,
+        kind -> Integer,
+        due_at -> Nullable<TimestampTz>,
+        asked_at -> TimestampTz,
+    }
+
+    closings (kind, thing_id, clinic_id, at) {
+        kind -> Integer,
+        thing_id -> Uid,
+        clinic_id -> Uid,
+        at -> TimestampTz,
     }
 }
 

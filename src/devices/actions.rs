@@ -110,6 +110,8 @@ pub fn remove_device(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Device>) ->
     access.lock(tx)?;
     let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
     if row.is_deleted() {
+        // A repetition, too, is answered once it stands in the ledger.
+        tx.follow_up();
         return Ok(());
     }
     if row.key.session_id != session_of(access)? {

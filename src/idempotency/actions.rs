@@ -35,3 +35,13 @@ pub fn run<C, T>(
     store::record_outcome(tx, account, once, outcome.done, now)?;
     Ok(outcome)
 }
+
+/// Whether nothing was done under the key yet. Work that takes several units asks in each of them before the last,
+/// which alone claims the key: otherwise a request that is refused in the end would have done half of it.
+///
+/// # Errors
+///
+/// [`crate::kernel::Code::KeyReused`].
+pub fn is_new(tx: &mut Tx<'_>, account: Id<Account>, once: &IdempotentRequest) -> Result<bool> {
+    Ok(matches!(store::find(tx, account, once)?, Claim::Fresh))
+}

@@ -9,5 +9,5 @@ pub mod clearing;
 pub mod model;
 mod store;
 
-pub use actions::run;
+pub use actions::{is_new, run};
 pub use model::{IdempotentRequest, Outcome, RecordedOutcome};

@@ -20,6 +20,16 @@ pub(super) fn claim(tx: &mut Tx<'_>, account: Id<Account>, once: &IdempotentRequ
     if many_writers(tx) && insert(tx, account, &key, once, None, now)? {
         return Ok(Claim::Fresh);
     }
+    find(tx, account, once)
+}
+
+/// Finds the result kept under the key of `once`, and claims nothing.
+///
+/// # Errors
+///
+/// As [`claim`].
+pub(super) fn find(tx: &mut Tx<'_>, account: Id<Account>, once: &IdempotentRequest) -> Result<Claim> {
+    let Some(key) = once.key else { return Ok(Claim::Fresh) };
     let rows: Vec<(Vec<u8>, i32, Option<Id<Any>>)> = Both(
         idempotency_records::table
             .filter(idempotency_records::account_id.eq(account))

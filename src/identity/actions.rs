@@ -165,6 +165,7 @@ pub async fn draft(
         created_at: At(now),
         factor_since: None,
         lock_since: None,
+        guarded_until: None,
     };
     let profile = keys.seal_json(Purpose::Account, &profile_place(id, 1), profile)?;
     let credential = keys.seal_json(Purpose::Account, &credential_place(id, 1), &credential)?;
@@ -272,7 +273,8 @@ impl LogInAttempt {
 ///
 /// # Errors
 ///
-/// [`Code::CredentialsWrong`], [`Code::SecondFactorRequired`], [`Code::SecondFactorWrong`].
+/// [`Code::CredentialsWrong`], [`Code::SecondFactorRequired`], [`Code::SecondFactorWrong`]; for a day after the passphrase
+/// was reset, [`Code::KnownDeviceRequired`].
 pub async fn log_in(
     state: &State,
     passwords: &Passwords,
@@ -320,6 +322,11 @@ pub async fn log_in(
         }
         if !attempt.count(tx, right, now)? {
             return Ok(Err(Error::Unauthenticated(Code::CredentialsWrong)));
+        }
+        // Whoever reads the mail of somebody else has set that passphrase, perhaps.
+        let is_proved = with_code || attempt.is_of_known_device();
+        if !is_proved && row.is_some_and(|row| row.is_guarded(now)) {
+            return Ok(Err(Error::Unauthenticated(Code::KnownDeviceRequired)));
         }
         let opening = SessionSecrets { with_code, ..opening.clone() };
         let grant = open_session(tx, &vault, &tokens, id, &opening, now)?;

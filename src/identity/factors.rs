@@ -176,7 +176,7 @@ pub fn confirm<K>(tx: &mut Tx<'_>, live: &Live<K>, vault: &Vault, typed: &TypedC
     let last_step = step.ok_or_else(not_present)?;
     store::update_factor(tx, &FactorRow { last_step, confirmed_at: Some(At(now)), ..found.row })?;
     let own = upkeep::open_own(tx, account, keys)?;
-    own.store(tx, &AccountChange { factor_since: Some(now), ..own.unchanged() })?;
+    own.store(tx, &AccountChange { factor_since: Some(now), ..own.unchanged() }, now)?;
     prove(tx, live, (false, true))?;
     tell_owner(tx, (vault, keys), account, Some(live.session()), SecurityEvent::FactorOn, now)?;
     Ok(Outcome::ok(account, ()))
@@ -222,7 +222,7 @@ pub fn remove<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Option
         return Ok(());
     }
     let own = upkeep::open_own(tx, account, keys)?;
-    own.store(tx, &AccountChange { factor_since: None, ..own.unchanged() })?;
+    own.store(tx, &AccountChange { factor_since: None, ..own.unchanged() }, live.now())?;
     tell_owner(tx, (vault, keys), account, Some(live.session()), SecurityEvent::FactorOff, live.now())
 }
 

@@ -10,7 +10,8 @@
 //! - A session ends when it was not refreshed for a while, and some time after its log-in in any case; how long depends
 //!   on the kind of account ([`model::SessionLifetime`]). It is deleted a day later, with its refresh tokens
 //!   ([`clearing`]).
-//! - The owner sees, names and ends their sessions ([`sessions`]) and is told of new devices ([`security_events`]).
+//! - The owner sees, names and ends their sessions ([`sessions`]) and is told of new devices ([`security_events`]), also
+//!   with a letter: one of each kind an hour at most.
 //! - Failed log-ins of strangers lock out strangers alone: a device that has logged in before is counted apart.
 //! - The passphrase, the address and the name of an account change in one way ([`upkeep`]): profile and credential are
 //!   sealed anew under the next version of its row, so that no older one opens there again.
@@ -41,12 +42,12 @@ mod well_known;
 pub use claimed::{AccountPolicy, Anyone, Caller, Claimed, Fresh, Guarded, Live, Staff, Unlocked, WithCode, key_of};
 pub use directory::Directory;
 pub use freshness::{Need, Proofs};
-pub use model::{AccountKind, Email, Passphrase, Profile};
+pub use model::{AccountKind, Email, Notice, Passphrase, Profile};
 pub use password::{Credential, Passwords};
 pub use routes::configure;
 pub use security_events::SecurityEvent;
 pub use store::{
-    AccountRow, end_all_sessions, find_email_key, is_email_taken, is_enabled, is_welcome, list_disabled, live_sessions,
-    names_of, set_disabled,
+    AccountRow, DueNotice, ask_notice, end_all_sessions, find_email_key, is_email_taken, is_enabled, is_welcome,
+    list_disabled, list_due_notices, live_sessions, mark_notice_written, names_of, set_disabled,
 };
 pub use token::{LIFETIME as ACCESS_TOKEN_LIFETIME, Tokens};

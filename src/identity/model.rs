@@ -14,6 +14,51 @@ use crate::kernel::{Text, unicode};
 /// The most bytes of a body that somebody sends to get in: such requests come from anybody.
 pub const SIGN_IN_BYTES: usize = 8 * 1024;
 
+/// What a letter tells the owner of an account. The numbers are stored: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A log-in on a device that the account did not know.
+    NewDevice,
+    /// A spent refresh token came again.
+    RefreshReused,
+    /// The passphrase is another one.
+    PassphraseChanged,
+    /// The account was disabled by its owner.
+    Disabled,
+    /// The account was disabled by an admin of a clinic.
+    DisabledByAdmin,
+    /// The second factor was switched on or off, its recovery codes were made anew, or one of them was used.
+    SecondFactor,
+}
+
+impl Notice {
+    const ALL: [Self; 6] = [
+        Self::NewDevice,
+        Self::RefreshReused,
+        Self::PassphraseChanged,
+        Self::Disabled,
+        Self::DisabledByAdmin,
+        Self::SecondFactor,
+    ];
+
+    /// Returns the stored number.
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::NewDevice => 1,
+            Self::RefreshReused => 2,
+            Self::PassphraseChanged => 3,
+            Self::Disabled => 4,
+            Self::DisabledByAdmin => 5,
+            Self::SecondFactor => 6,
+        }
+    }
+
+    /// Reads a stored number.
+    pub fn of(number: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|notice| notice.number() == number)
+    }
+}
+
 /// The two kinds of account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountKind {

@@ -1,8 +1,11 @@
-//! What the owner of an account is told of its sessions. The events stand in the account's own chain of the audit log.
+//! What the owner of an account is told of it and of its sessions. The events stand in the account's own chain of the
+//! audit log; of those that may be the work of somebody else a letter tells as well.
 
 use jiff::Timestamp;
 
 use super::Live;
+use super::model::Notice;
+use super::store;
 use crate::audit::{self, AuditRow, Record, Subject};
 use crate::db::Tx;
 use crate::kernel::id::{Account, Session};
@@ -69,10 +72,30 @@ impl SecurityEvent {
             Self::LockOff => "lock_off",
         }
     }
+
+    /// Returns what a letter tells of it. Letters about addresses go out where these change.
+    const fn notice(self) -> Option<Notice> {
+        match self {
+            Self::NewDevice => Some(Notice::NewDevice),
+            Self::RefreshReused => Some(Notice::RefreshReused),
+            Self::PassphraseChanged | Self::PassphraseReset => Some(Notice::PassphraseChanged),
+            Self::Disabled => Some(Notice::Disabled),
+            Self::FactorOn | Self::FactorOff | Self::RecoveryCodesMade | Self::RecoveryCodeUsed => {
+                Some(Notice::SecondFactor)
+            }
+            Self::LogIn
+            | Self::SessionEnded
+            | Self::OtherSessionsEnded
+            | Self::EmailAsked
+            | Self::EmailVerified
+            | Self::LockOn
+            | Self::LockOff => None,
+        }
+    }
 }
 
-/// Tells the owner of an account of an event, in the unit in which it happens: the one place for such notices, whatever
-/// else carries them. `session` is the session it is about.
+/// Tells the owner of an account of an event, in the unit in which it happens: in its list, and with a letter if there
+/// is one for it. `session` is the session it is about.
 ///
 /// # Errors
 ///
@@ -86,7 +109,8 @@ pub fn tell_owner(
     now: Timestamp,
 ) -> Result<()> {
     let record = Record { act: event.name().to_owned(), role: "owner".to_owned(), refused: false, ids: Vec::new() };
-    audit::append(tx, vault, keys, Subject::Account(account), Some(account), session, now, &record)
+    audit::append(tx, vault, keys, Subject::Account(account), Some(account), session, now, &record)?;
+    event.notice().map_or(Ok(()), |notice| store::ask_notice(tx, account, notice, now))
 }
 
 /// Lists the events of the caller's account, newest first.

@@ -1,6 +1,7 @@
 //! Accounts, sessions and refresh tokens.
 
 mod factors;
+mod notices;
 mod suspension;
 
 use std::collections::HashSet;
@@ -20,6 +21,7 @@ use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Error, Id, Result, limits};
 use crate::{authentic, locked};
 
+pub use notices::{DueNotice, ask_notice, list_due_notices, mark_notice_written};
 pub use suspension::{list_disabled, set_disabled};
 
 /// The time for which a count of failed log-ins and an expired session are kept: longer than its last access token
@@ -74,6 +76,8 @@ authentic! {
         factor_since: Option<At>,
         /// The instant from which its lock is on.
         lock_since: Option<At>,
+        /// The instant until which only devices that it knows log in.
+        guarded_until: Option<At>,
     }
 }
 
@@ -95,6 +99,11 @@ impl AccountRow {
     /// Returns its kind.
     pub(super) fn account_kind(&self) -> Result<AccountKind> {
         AccountKind::parse(&self.kind).ok_or_else(|| Error::corrupt("accounts", self.id))
+    }
+
+    /// Whether only devices that it knows log in at `now`.
+    pub(super) fn is_guarded(&self, now: Timestamp) -> bool {
+        self.guarded_until.is_some_and(|until| until.0 > now)
     }
 }
 

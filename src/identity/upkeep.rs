@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::actions::{open_credential, open_profile, reseal};
 use super::attempts::Attempt;
@@ -12,11 +12,15 @@ use super::security_events::{SecurityEvent, tell_owner};
 use super::sessions::end_live;
 use super::store::{self, AccountFound, AccountRow, Ending};
 use super::{AccountPolicy, Claimed};
+use crate::changes::{self, Closed};
 use crate::db::{At, Tx};
 use crate::kernel::id::{Account, Session};
 use crate::kernel::{Error, Id, Result};
 use crate::state::State;
 use crate::vault::{Keys, Vault};
+
+/// The time after a reset of the passphrase in which only devices that the account knows log in.
+const GUARDED: SignedDuration = SignedDuration::from_hours(24);
 
 /// An account as it was read before a unit, opened.
 pub struct AccountSnapshot {
@@ -48,6 +52,8 @@ pub struct AccountChange {
     pub factor_since: Option<Timestamp>,
     /// The instant from which its lock is on.
     pub lock_since: Option<Timestamp>,
+    /// The instant until which only devices that it knows log in.
+    pub guarded_until: Option<Timestamp>,
 }
 
 impl AccountSnapshot {
@@ -107,30 +113,53 @@ impl AccountSnapshot {
             disabled_at: self.row.disabled_at.map(|at| at.0),
             factor_since: self.row.factor_since.map(|at| at.0),
             lock_since: self.row.lock_since.map(|at| at.0),
+            guarded_until: self.row.guarded_until.map(|at| at.0),
         }
     }
 
-    /// Stores a change as the next version.
+    /// Returns the instant until which only devices that the account knows log in, after a code from a letter set its
+    /// passphrase: whoever reads the mail may be somebody else. It counts as knowing one while a session of it is live,
+    /// so nobody is kept out whose sessions have ended with the devices. A second reset takes nothing back.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub fn guarded_after_reset(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<Timestamp>> {
+        let knows_device = !store::hold_live_sessions(tx, self.row.id, now)?.is_empty();
+        let until = knows_device.then(|| now.saturating_add(GUARDED).unwrap_or(now));
+        Ok(until.or_else(|| self.row.guarded_until.map(|at| at.0).filter(|until| *until > now)))
+    }
+
+    /// Stores a change as the next version. What it closes is entered in the revocation ledger.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] when the account was changed since it was read: sent again, the request succeeds.
     /// [`Error::Damaged`] when the credential does not open and there is no new one.
-    pub fn store(&self, tx: &mut Tx<'_>, change: &AccountChange) -> Result<()> {
+    pub fn store(&self, tx: &mut Tx<'_>, change: &AccountChange, now: Timestamp) -> Result<()> {
         let row = AccountRow {
             email_key: change.email_key.clone(),
             disabled_at: change.disabled_at.map(At),
             factor_since: change.factor_since.map(At),
             lock_since: change.lock_since.map(At),
+            guarded_until: change.guarded_until.map(At),
             ..self.row.clone()
         };
         let credential = change.credential.as_ref().or(self.credential.as_ref());
         let credential = credential.ok_or(Error::Damaged("accounts", self.row.id.uuid()))?;
-        if reseal(tx, &self.keys, (&self.row, &row), &change.profile, credential)? {
-            Ok(())
-        } else {
-            Err(Error::Unavailable("the account was changed at the same time"))
+        if !reseal(tx, &self.keys, (&self.row, &row), &change.profile, credential)? {
+            return Err(Error::Unavailable("the account was changed at the same time"));
         }
+        let id = self.row.id;
+        let closed = [
+            (change.credential.is_some(), Closed::Passphrase(id)),
+            (change.email_key != self.row.email_key, Closed::Address(id)),
+            (change.disabled_at.is_some() && !self.is_disabled(), Closed::Account(id)),
+        ];
+        for (_, closed) in closed.into_iter().filter(|(is_closed, _)| *is_closed) {
+            changes::note_closed(tx, closed, now)?;
+        }
+        Ok(())
     }
 
     /// Tells the owner of an event, in the account's own log.

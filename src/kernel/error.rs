@@ -239,6 +239,7 @@ codes! {
     Malformed = "malformed", 400, Fix, "The request cannot be read", "The body, a header or the query is not well-formed. `detail` says where reading stopped, and `errors` in which field. Mend the request; sending it again unchanged gives the same answer.";
     Unauthenticated = "unauthenticated", 401, Relogin, "Log in first", "The access token is missing, expired or not one of this server's. Refresh it, or log in again. Keep local data.";
     CredentialsWrong = "credentials_wrong", 401, Fix, "E-mail or passphrase is wrong", "The answer is the same for an unknown address, a wrong passphrase and a disabled account.";
+    KnownDeviceRequired = "known_device_required", 401, Keep, "A known device is needed", "A code from a letter has set this passphrase within the last 24 hours. Until they are over, a log-in needs the `device_token` of a device that was logged in before. Keep local data; log in on such a device, or wait.";
     SessionRevoked = "session_revoked", 401, Erase, "This session was ended", "The session was ended on purpose, by the account's owner or by an administrator. Erase local data of this account and log in again.";
     RefreshInvalid = "refresh_invalid", 401, Relogin, "The refresh token is not valid", "The refresh token is unknown or too old. Log in again. Keep local data.";
     SecondFactorRequired = "second_factor_required", 401, Fix, "A code is needed, too", "The account has a second factor: send the same log-in again with `code`, from the authenticator app or a recovery code.";

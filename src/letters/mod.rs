@@ -5,6 +5,9 @@
 //! destroyed once it has left: what was written to whom cannot be read afterwards. Neither an account nor a kind stands
 //! in its row, so that letters that tell of an unknown address look like the others.
 //!
+//! What happened to an account is told by letters that a task prepares ([`NotifyOwners`]): the unit in which it happens
+//! only asks for one.
+//!
 //! A proof is a code of 80 bits that was sent to an address. Whoever presents it reads the mail of that address. It is
 //! good for one use and for a short time, and is a keyed hash of its id: the database does not hold it. Its row carries
 //! a MAC over the address and the purpose.
@@ -17,6 +20,7 @@
 pub mod actions;
 pub mod clearing;
 pub mod model;
+mod notifying;
 pub mod proofs;
 pub mod routes;
 mod sending;
@@ -25,5 +29,6 @@ mod texts;
 
 pub use actions::{PreparedLetter, discard, post, prepare, send_proof};
 pub use model::{LetterDoc, LetterKind, ProofPurpose};
+pub use notifying::NotifyOwners;
 pub use sending::SendLetters;
 pub use store::ProofRow;

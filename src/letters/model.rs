@@ -22,22 +22,37 @@ pub enum LetterKind {
     PassphraseChanged,
     /// Another address was asked for.
     AddressAsked,
-    /// The account was disabled.
+    /// Another address has taken the place of the one to which this goes.
+    AddressChanged,
+    /// The account was disabled by its owner.
     Disabled,
+    /// The account was disabled by an admin.
+    DisabledByAdmin,
+    /// A log-in on a device that the account did not know.
+    NewDevice,
+    /// A spent token of a device came again.
+    RefreshReused,
+    /// The second factor of the account, or its recovery codes, are not as before.
+    SecondFactor,
     /// Nothing: it does not leave. For an unknown address the same is stored as for a known one.
     Nothing,
 }
 
 impl LetterKind {
     /// Every kind that leaves.
-    pub const SENT: [Self; 7] = [
+    pub const SENT: [Self; 12] = [
         Self::Verify,
         Self::Reset,
         Self::Register,
         Self::Known,
         Self::PassphraseChanged,
         Self::AddressAsked,
+        Self::AddressChanged,
         Self::Disabled,
+        Self::DisabledByAdmin,
+        Self::NewDevice,
+        Self::RefreshReused,
+        Self::SecondFactor,
     ];
 
     /// The time for which it is worth sending.

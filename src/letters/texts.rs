@@ -53,10 +53,37 @@ const fn english(kind: LetterKind) -> Text {
              once it is confirmed.",
             "If that was not you, change your passphrase in the app at once.",
         ),
+        LetterKind::AddressChanged => (
+            "Your account has another e-mail address",
+            "Another e-mail address has taken the place of this one in your account. Codes and notices go there from now \
+             on.",
+            "If that was not you, write to the people from whom you have the app.",
+        ),
         LetterKind::Disabled => (
             "Your account is disabled",
             "Your account was disabled, as you asked, and all your devices were logged out. Nothing was deleted.",
             "If that was not you, write to the people from whom you have the app.",
+        ),
+        LetterKind::DisabledByAdmin => (
+            "Your account was disabled",
+            "Somebody who looks after the accounts where you work disabled yours, and all your devices were logged out.",
+            "If you do not know why, ask them.",
+        ),
+        LetterKind::NewDevice => (
+            "A new device in your account",
+            "Somebody logged in to your account on a device that it did not know. In the app you see all your devices.",
+            "If that was you, you need not do anything. If not, log that device out and change your passphrase at once.",
+        ),
+        LetterKind::RefreshReused => (
+            "A device was logged out",
+            "One of your devices was logged out, because a token of it came a second time: somebody may have copied it.",
+            "Log in on it again. If you find a device that you do not know, log it out and change your passphrase.",
+        ),
+        LetterKind::SecondFactor => (
+            "The second factor of your account",
+            "The second factor of your account was switched on or off, or its recovery codes were made anew or used. In \
+             the app you see what happened.",
+            "If that was not you, change your passphrase in the app at once.",
         ),
         LetterKind::Nothing => ("", "", ""),
     }
@@ -99,11 +126,41 @@ const fn german(kind: LetterKind) -> Text {
              dieser, sobald sie bestätigt ist.",
             "Wenn du das nicht warst, ändere sofort in der App deine Passphrase.",
         ),
+        LetterKind::AddressChanged => (
+            "Dein Konto hat eine andere E-Mail-Adresse",
+            "Eine andere E-Mail-Adresse ist in deinem Konto an die Stelle dieser getreten. Codes und Nachrichten gehen \
+             ab jetzt dorthin.",
+            "Wenn du das nicht warst, schreib denen, von denen du die App hast.",
+        ),
         LetterKind::Disabled => (
             "Dein Konto ist stillgelegt",
             "Dein Konto wurde stillgelegt, wie du es wolltest, und alle deine Geräte wurden abgemeldet. Nichts wurde \
              gelöscht.",
             "Wenn du das nicht warst, melde dich bei denen, von denen du die App hast.",
+        ),
+        LetterKind::DisabledByAdmin => (
+            "Dein Konto wurde stillgelegt",
+            "Wer dort, wo du arbeitest, die Konten betreut, hat deines stillgelegt, und alle deine Geräte wurden \
+             abgemeldet.",
+            "Wenn du nicht weißt, warum, frag dort nach.",
+        ),
+        LetterKind::NewDevice => (
+            "Ein neues Gerät in deinem Konto",
+            "Jemand hat sich in deinem Konto auf einem Gerät angemeldet, das es nicht kannte. In der App siehst du alle \
+             deine Geräte.",
+            "Wenn du das warst, musst du nichts tun. Wenn nicht, melde das Gerät ab und ändere sofort deine Passphrase.",
+        ),
+        LetterKind::RefreshReused => (
+            "Ein Gerät wurde abgemeldet",
+            "Eines deiner Geräte wurde abgemeldet, weil ein Schlüssel davon ein zweites Mal kam: Jemand könnte ihn \
+             kopiert haben.",
+            "Melde dich dort neu an. Wenn du ein fremdes Gerät findest, melde es ab und ändere deine Passphrase.",
+        ),
+        LetterKind::SecondFactor => (
+            "Der zweite Faktor deines Kontos",
+            "Der zweite Faktor deines Kontos wurde ein- oder ausgeschaltet, oder seine Notfallcodes wurden erneuert oder \
+             verwendet. In der App siehst du, was geschehen ist.",
+            "Wenn du das nicht warst, ändere sofort in der App deine Passphrase.",
         ),
         LetterKind::Nothing => ("", "", ""),
     }
@@ -146,11 +203,40 @@ const fn spanish(kind: LetterKind) -> Text {
              cuanto se confirme.",
             "Si no has sido tú, cambia enseguida tu frase de contraseña en la aplicación.",
         ),
+        LetterKind::AddressChanged => (
+            "Tu cuenta tiene otra dirección de correo",
+            "Otra dirección de correo ha sustituido a esta en tu cuenta. Los códigos y avisos van allí desde ahora.",
+            "Si no has sido tú, escribe a quienes te dieron la aplicación.",
+        ),
         LetterKind::Disabled => (
             "Tu cuenta está desactivada",
             "Tu cuenta se ha desactivado, como pediste, y se ha cerrado la sesión en todos tus dispositivos. No se ha \
              borrado nada.",
             "Si no has sido tú, escribe a quienes te dieron la aplicación.",
+        ),
+        LetterKind::DisabledByAdmin => (
+            "Han desactivado tu cuenta",
+            "Quien cuida de las cuentas donde trabajas ha desactivado la tuya, y se ha cerrado la sesión en todos tus \
+             dispositivos.",
+            "Si no sabes por qué, pregúntales.",
+        ),
+        LetterKind::NewDevice => (
+            "Un dispositivo nuevo en tu cuenta",
+            "Alguien ha entrado en tu cuenta con un dispositivo que no conocía. En la aplicación ves todos tus \
+             dispositivos.",
+            "Si has sido tú, no tienes que hacer nada. Si no, cierra su sesión y cambia enseguida tu frase de contraseña.",
+        ),
+        LetterKind::RefreshReused => (
+            "Se ha cerrado la sesión en un dispositivo",
+            "Se ha cerrado la sesión en uno de tus dispositivos porque una clave suya llegó por segunda vez: alguien pudo \
+             copiarla.",
+            "Entra de nuevo en él. Si ves un dispositivo que no conoces, cierra su sesión y cambia tu frase de contraseña.",
+        ),
+        LetterKind::SecondFactor => (
+            "El segundo factor de tu cuenta",
+            "El segundo factor de tu cuenta se ha activado o desactivado, o sus códigos de recuperación se han renovado o \
+             usado. En la aplicación ves qué ha pasado.",
+            "Si no has sido tú, cambia enseguida tu frase de contraseña en la aplicación.",
         ),
         LetterKind::Nothing => ("", "", ""),
     }

@@ -10,6 +10,7 @@ use super::store::{self, InvitationRow, NewInvitation};
 use crate::care::clinics::{clinic_for, where_may};
 use crate::care::model::Capabilities;
 use crate::care::store::{count_members, memberships};
+use crate::changes::{self, Closed};
 use crate::db::Tx;
 use crate::identity::actions::email_key;
 use crate::identity::{Claimed, Live, Staff};
@@ -137,11 +138,15 @@ pub fn revoke(tx: &mut Tx<'_>, live: &Live<Staff>, id: Id<Invitation>) -> Result
         may.is_some_and(|may| row.key.inviter_id == live.account() || (of_staff && may.admin()))
     });
     let key = row.ok_or(Error::NotFound)?.key;
-    if key.revoked_at.is_some() || store::mark_invitation_revoked(tx, key, live.now())? {
-        Ok(())
-    } else {
-        Err(Error::state("used", []))
+    if key.revoked_at.is_some() {
+        // A repetition, too, is answered once it stands in the ledger.
+        tx.follow_up();
+        return Ok(());
     }
+    if !store::mark_invitation_revoked(tx, key, live.now())? {
+        return Err(Error::state("used", []));
+    }
+    changes::note_closed(tx, Closed::Invitation(id), live.now())
 }
 
 /// Returns the state: `open`, `used`, `revoked` or `expired`.

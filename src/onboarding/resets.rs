@@ -115,7 +115,7 @@ pub async fn redeem(state: &State, passwords: &Passwords, wish: NewPassphrase) -
         // Who has lost the passphrase may have lost the phone with it: nothing that was granted is behind this door.
         factors::forget(tx, &own, &vault, now)?;
         let credential = Some(credential.clone());
-        own.store(tx, &AccountChange { credential, factor_since: None, ..own.unchanged() })?;
+        own.store(tx, &AccountChange { credential, factor_since: None, ..own.unchanged() }, now)?;
         own.tell_owner(tx, &vault, None, SecurityEvent::PassphraseReset, now)?;
         upkeep::revoke_sessions(tx, account, now)?;
         members::end_links_of(tx, planner.as_ref(), account, now)?;

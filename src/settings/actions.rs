@@ -124,7 +124,8 @@ fn update(
     let moves_from = zones_differ_from((&before.zones, &after.zones));
     let after = Settings { history, ..after };
     update_settings(tx, access, &after, version)?;
-    let change = Change::new(Entity::Settings, access.patient(), version, Op::Update);
-    access.record(tx, change.moving(moves_from))?;
+    let change = Change::new(Entity::Settings, access.patient(), version, Op::Update).moving(moves_from);
+    let hides_activity = before.share_activity && !after.share_activity;
+    access.record(tx, if hides_activity { change.withdrawing() } else { change })?;
     Ok(after)
 }

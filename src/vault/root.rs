@@ -98,6 +98,8 @@ labels! {
     Device device "device",
     /// The counters of failed log-ins.
     Attempts attempts "attempts",
+    /// The row of a generation of the signing key.
+    SigningKey signing_key "signing key",
 }
 
 /// The keys of the server itself.

@@ -3,7 +3,7 @@
 //! The root key makes each generation from its number; the keyring holds the numbers, each with the instant at which it
 //! was added. A new key is published at once and signs some minutes later, when every process and every cache of the
 //! public keys knows it. The one before is accepted until no token of it can be good any more. So a rotation refuses
-//! nobody.
+//! nobody. Each row carries a MAC, so that a change of it does not bring back a key that has ended.
 
 use std::iter;
 use std::sync::Arc;

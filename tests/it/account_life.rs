@@ -17,7 +17,7 @@ use diesel::prelude::*;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::accounts::{disable, enable};
+use crate::support::accounts::{code_of, disable, enable, with_factor};
 use crate::support::app::{Answer, START, TestApp};
 use crate::support::database::Database;
 use crate::support::journal::{reflection, with};
@@ -81,8 +81,18 @@ fn folder(app: &TestApp) -> PathBuf {
     app.database.folder.path().join("data").join("letters")
 }
 
-/// The letters to an address that have left since this was asked last.
+/// The subject of the letter about a device that the account did not know: every log-in of these tests is on one.
+const NEW_DEVICE: &str = "A new device in your account";
+
+/// The letters to an address that have left since this was asked last, but for those about new devices.
 async fn mail(app: &Arc<TestApp>, to: &str) -> Vec<Post> {
+    let mut found = all_mail(app, to).await;
+    found.retain(|post| post.subject != NEW_DEVICE);
+    found
+}
+
+/// The letters to an address that have left since this was asked last.
+async fn all_mail(app: &Arc<TestApp>, to: &str) -> Vec<Post> {
     settled(app).await;
     let mut found = Vec::new();
     for file in std::fs::read_dir(folder(app)).into_iter().flatten() {
@@ -118,6 +128,12 @@ async fn log_in(app: &Arc<TestApp>, email: &str, passphrase: &str) -> Answer {
     app.post("/v1/auth/login", json!({ "email": email, "passphrase": passphrase })).send().await
 }
 
+/// A log-in of a device that was logged in before.
+async fn log_in_again(app: &Arc<TestApp>, passphrase: &str, device: &str) -> Answer {
+    let body = json!({ "email": ANN, "passphrase": passphrase, "device_token": device });
+    app.post("/v1/auth/login", body).send().await
+}
+
 async fn proves(app: &Arc<TestApp>, code: &str) -> Answer {
     app.post("/v1/auth/verify-email", json!({ "code": code })).send().await
 }
@@ -148,7 +164,8 @@ fn written(app: &TestApp) -> Vec<i64> {
 async fn a_forgotten_passphrase_is_not_a_lost_journal() {
     let Scene { app, ann, .. } = Scene::open().await;
     let entry = ann.writes(with(reflection("x"), json!({ "text": { "title": "By the lake" } }))).await;
-    let phone = Person::of(&app, &log_in(&app, ANN, PASSPHRASE).await.ok());
+    let known = log_in(&app, ANN, PASSPHRASE).await.ok();
+    let (phone, device) = (Person::of(&app, &known), known.text("/tokens/device_token"));
 
     forgets(&app, " Ann.Walker@Example.ORG").await;
     let sent = letter(&app, ANN).await;
@@ -164,7 +181,7 @@ async fn a_forgotten_passphrase_is_not_a_lost_journal() {
         assert_eq!(refused.body["client_action"], "relogin");
     }
     log_in(&app, ANN, PASSPHRASE).await.expect(401).refused("credentials_wrong");
-    let ann = Person::of(&app, &log_in(&app, ANN, NEW).await.ok());
+    let ann = Person::of(&app, &log_in_again(&app, NEW, &device).await.ok());
     assert_eq!(ann.entry(&entry).await.ok().text("/text/title"), "By the lake");
     assert_eq!(profile(&ann).await["email_verified"], json!(true), "whoever has the code reads the mail");
     assert_eq!(letter(&app, ANN).await.subject, "Your passphrase was changed");
@@ -173,6 +190,7 @@ async fn a_forgotten_passphrase_is_not_a_lost_journal() {
 #[actix_web::test]
 async fn a_code_works_once_for_half_an_hour_and_for_what_it_was_sent_for() {
     let Scene { app, .. } = Scene::open().await;
+    let device = log_in(&app, ANN, PASSPHRASE).await.ok().text("/tokens/device_token");
     for impossible in ["", "no code", "0000-0000-0000-0000"] {
         sets(&app, impossible, NEW).await.expect(422).refused("code_invalid");
         proves(&app, impossible).await.expect(422).refused("code_invalid");
@@ -186,13 +204,13 @@ async fn a_code_works_once_for_half_an_hour_and_for_what_it_was_sent_for() {
     app.wait(SignedDuration::from_mins(30) - SECOND);
     sets(&app, &code, NEW).await.ok();
     sets(&app, &code, PASSPHRASE).await.expect(422).refused("code_invalid");
-    log_in(&app, ANN, NEW).await.ok();
+    log_in_again(&app, NEW, &device).await.ok();
 
     forgets(&app, ANN).await;
     let late = mail(&app, ANN).await.iter().find(|post| post.subject.contains("code")).unwrap().code();
     app.wait(SignedDuration::from_mins(30));
     sets(&app, &late, PASSPHRASE).await.expect(422).refused("code_invalid");
-    log_in(&app, ANN, NEW).await.ok();
+    log_in_again(&app, NEW, &device).await.ok();
 
     // Whoever uses one up ends those that were sent before it.
     forgets(&app, ANN).await;
@@ -201,8 +219,59 @@ async fn a_code_works_once_for_half_an_hour_and_for_what_it_was_sent_for() {
     let second = letter(&app, ANN).await.code();
     sets(&app, &second, PASSPHRASE).await.ok();
     sets(&app, &first, NEW).await.expect(422).refused("code_invalid");
-    let ann = Person::of(&app, &log_in(&app, ANN, PASSPHRASE).await.ok());
+    let ann = Person::of(&app, &log_in_again(&app, PASSPHRASE, &device).await.ok());
     ann.act("/v1/me/email/verification").send().await.expect(409).refused("state_conflict");
+}
+
+/// Somebody else may read the mail.
+#[actix_web::test]
+async fn for_a_day_after_a_reset_only_a_device_that_the_account_knows_logs_in() {
+    let Scene { app, therapist, .. } = Scene::open().await;
+    let device = log_in(&app, ANN, PASSPHRASE).await.ok().text("/tokens/device_token");
+    let sessions = || Tables::of(&app).count("sessions WHERE revoked_at IS NULL");
+    let resets = async |passphrase: &str| {
+        forgets(&app, ANN).await;
+        let sent = mail(&app, ANN).await;
+        let code = sent.iter().find(|post| post.subject.contains("code")).unwrap().code();
+        sets(&app, &code, passphrase).await.ok();
+    };
+    resets(NEW).await;
+    let before = sessions();
+    let refused = log_in(&app, ANN, NEW).await.expect(401).refused("known_device_required");
+    assert_eq!(refused.body["client_action"], "keep");
+    // Another reset, when no session is left, does not lift it.
+    app.wait(SignedDuration::from_hours(2));
+    resets("another river at dusk").await;
+    log_in(&app, ANN, "another river at dusk").await.expect(401).refused("known_device_required");
+    // Nobody learns from it who does not have the passphrase.
+    log_in(&app, ANN, NEW).await.expect(401).refused("credentials_wrong");
+    assert_eq!(sessions(), before);
+    log_in_again(&app, "another river at dusk", "never").await.expect(401).refused("known_device_required");
+    log_in_again(&app, "another river at dusk", &device).await.ok();
+    assert_eq!(sessions(), before + 1);
+    app.wait(SignedDuration::from_hours(22));
+    log_in(&app, ANN, "another river at dusk").await.ok();
+
+    // Where no device is known, none is asked for.
+    let ben = app.patient(&therapist, "Ben Roth").await;
+    ben.act("/v1/auth/logout").send().await.no_content();
+    let email = "ben.roth@example.org";
+    forgets(&app, email).await;
+    sets(&app, &letter(&app, email).await.code(), NEW).await.ok();
+    log_in(&app, email, NEW).await.ok();
+}
+
+#[actix_web::test]
+async fn after_a_reset_a_second_factor_is_as_good_as_a_known_device() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    let (secret, _) = with_factor(&ann).await;
+    assert_eq!(subjects(&app, ANN).await, ["The second factor of your account"]);
+    forgets(&app, ANN).await;
+    sets(&app, &letter(&app, ANN).await.code(), NEW).await.ok();
+    app.wait(SignedDuration::from_secs(30));
+    log_in(&app, ANN, NEW).await.expect(401).refused("second_factor_required");
+    let body = json!({ "email": ANN, "passphrase": NEW, "code": code_of(&app, &secret) });
+    app.post("/v1/auth/login", body).send().await.ok();
 }
 
 #[actix_web::test]
@@ -374,6 +443,7 @@ async fn a_new_address_counts_once_it_is_proved_and_the_old_one_is_told() {
     assert!(shown.get("pending_email").is_none(), "{shown}");
     log_in(&app, other, PASSPHRASE).await.ok();
     log_in(&app, ANN, PASSPHRASE).await.expect(401);
+    assert_eq!(letter(&app, ANN).await.subject, "Your account has another e-mail address");
     // A code for the old address leads nowhere.
     forgets(&app, ANN).await;
     assert!(mail(&app, ANN).await.is_empty());
@@ -499,6 +569,66 @@ async fn where_registration_is_open_an_account_is_made_once_the_address_is_prove
     assert!(cleo.care_links().await.is_empty());
     let entry = cleo.writes(reflection("Lake")).await;
     cleo.entry(&entry).await.ok();
+}
+
+/// The subjects of letters to an address that have left since this was asked last.
+async fn subjects(app: &Arc<TestApp>, to: &str) -> Vec<String> {
+    let mut subjects: Vec<String> = all_mail(app, to).await.into_iter().map(|post| post.subject).collect();
+    subjects.sort();
+    subjects
+}
+
+#[actix_web::test]
+async fn a_log_in_on_a_new_device_is_told_to_its_owner_once_an_hour() {
+    let Scene { app, .. } = Scene::open().await;
+    assert!(subjects(&app, ANN).await.is_empty());
+    log_in(&app, ANN, NEW).await.expect(401);
+    let known = log_in(&app, ANN, PASSPHRASE).await.ok().text("/tokens/device_token");
+    for _ in 0..5 {
+        log_in(&app, ANN, PASSPHRASE).await.ok();
+    }
+    let told = all_mail(&app, ANN).await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].subject, NEW_DEVICE);
+    assert!(!told[0].body.contains("http"), "it leads nowhere: {told:?}");
+    app.wait(SignedDuration::from_mins(59));
+    log_in(&app, ANN, PASSPHRASE).await.ok();
+    assert!(subjects(&app, ANN).await.is_empty());
+    app.wait(SignedDuration::from_mins(1));
+    let body = json!({ "email": ANN, "passphrase": PASSPHRASE, "device_token": known });
+    app.post("/v1/auth/login", body).send().await.ok();
+    assert!(subjects(&app, ANN).await.is_empty(), "a device that it knows");
+    log_in(&app, ANN, PASSPHRASE).await.ok();
+    assert_eq!(subjects(&app, ANN).await, [NEW_DEVICE]);
+}
+
+#[actix_web::test]
+async fn a_spent_token_that_comes_again_is_told_to_the_owner() {
+    let Scene { app, .. } = Scene::open().await;
+    let first = log_in(&app, ANN, PASSPHRASE).await.ok().text("/tokens/refresh_token");
+    let refresh = async |token: &str| app.post("/v1/auth/refresh", json!({ "refresh_token": token })).send().await;
+    let second = refresh(&first).await.ok().text("/tokens/refresh_token");
+    refresh(&second).await.ok();
+    all_mail(&app, ANN).await;
+    refresh(&first).await.expect(401).refused("refresh_invalid");
+    assert_eq!(subjects(&app, ANN).await, ["A device was logged out"]);
+    refresh(&first).await.expect(401);
+    assert!(subjects(&app, ANN).await.is_empty(), "its session has ended");
+}
+
+#[actix_web::test]
+async fn whoever_an_admin_disables_or_helps_to_a_new_passphrase_is_told() {
+    let Scene { app, admin, therapist, .. } = Scene::open().await;
+    let clinic = admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id");
+    let member = format!("/v1/clinics/{clinic}/members/{}", therapist.account);
+    let thea = "thea.brandt@example.org";
+    let code = admin.act(&format!("{member}/credential-reset")).send().await.ok().text("/code");
+    let body = json!({ "code": code, "email": thea, "passphrase": NEW });
+    app.post("/v1/auth/staff-reset", body).send().await.ok();
+    assert_eq!(subjects(&app, thea).await, ["Your passphrase was changed"]);
+    admin.act(&format!("{member}/disable")).send().await.ok();
+    admin.act(&format!("{member}/disable")).send().await.ok();
+    assert_eq!(subjects(&app, thea).await, ["Your account was disabled"]);
 }
 
 /// A letter to Ann that is not about anything in particular.

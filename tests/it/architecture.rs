@@ -142,6 +142,7 @@ const KINDS: &[(&str, &str)] = &[
     ("journal/takeaway.rs", "actions"),
     ("journal/view.rs", "routes"),
     ("letters/clearing.rs", "actions"),
+    ("letters/notifying.rs", "actions"),
     ("letters/proofs.rs", "actions"),
     ("letters/sending.rs", "actions"),
     ("letters/texts.rs", "model"),

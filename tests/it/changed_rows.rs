@@ -292,7 +292,7 @@ impl Doors {
 }
 
 /// The chain of the audit log, and what stands in the keyring.
-const MACS_OF_THEIR_OWN: [&str; 3] = ["audit_log", "audit_anchors", "installation"];
+const MACS_OF_THEIR_OWN: [&str; 4] = ["audit_log", "audit_anchors", "installation", "signing_keys"];
 
 /// The tables of the keyring.
 pub const KEYRING: [&str; 4] = ["wrapped_keys", "signing_keys", "audit_anchors", "installation"];
@@ -482,6 +482,7 @@ const DECIDE_NOTHING: &[(&str, &str)] = &[
     ("audit_anchors", "in the keyring, with MACs of their own"),
     ("installation", "in the keyring, with a MAC of its own"),
     ("letters", "sealed under keys of their own; the codes in them are good by the rows of the proofs"),
+    ("owner_notices", "asks for letters to the owner of an account"),
     ("log_in_failures", "whoever clears them can try more passphrases, and still needs the right one"),
     ("clinics", "a sealed name, bound to its row"),
     ("patient_settings", "sealed, and bound to their row and version"),
@@ -495,12 +496,13 @@ const DECIDE_NOTHING: &[(&str, &str)] = &[
     ("receipts", "a note for the patient"),
     ("changes", "a list of what has happened"),
     ("revocations", "says what is looked at; what is entered is read from grants and links"),
+    ("closings", "says what is entered in the ledger as closed, and opens nothing"),
     ("feed", "says what is looked at again; what is shown of it is decided by links and grants"),
     ("feed_backlog", "says what is looked at again; what is shown of it is decided by links and grants"),
     ("feed_heads", "a number"),
     ("mutations", "a replay is rendered from what is stored, for the patient alone"),
     ("idempotency_records", "a replay is rendered for what the caller may see then"),
-    ("signing_keys", "in the keyring: when keys begin that only the root key makes"),
+    ("signing_keys", "in the keyring, with MACs of their own, of keys that only the root key makes"),
     ("wrapped_keys", "in the keyring, wrapped by the root key"),
 ];
 

@@ -55,6 +55,7 @@ mod exercises;
 mod factors;
 mod fairness;
 mod feed;
+mod guarded;
 mod guide;
 mod hanging;
 mod held_back;

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use crate::support::accounts::with_factor;
 use crate::support::app::TestApp;
 use crate::support::child;
-use crate::support::database::Database;
+use crate::support::database::{Count, Database};
 use crate::support::journal::reflection;
 use crate::support::people::{Clinic, PASSPHRASE, Person, again, registration};
+use crate::support::sql::Sql;
 use crate::support::world::another_clinic;
 
 /// The clinic where this admin works.
@@ -194,6 +195,32 @@ async fn a_clinic_that_closes_ends_its_links_and_invitations_and_patients_keep_w
     // She goes on by herself.
     app.wait(SignedDuration::from_hours(1));
     ann.writes(reflection("The day after")).await;
+}
+
+/// Its links end in units of their own, before the one that claims the key.
+#[actix_web::test]
+async fn a_request_whose_key_came_with_another_one_does_not_half_close_a_clinic() {
+    let clinic = Clinic::open().await;
+    let (app, admin, thea, ann) = (&clinic.app, &clinic.admin, &clinic.therapist, &clinic.ann);
+    let id = clinic_of(admin).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    ann.opens(&entry, &["text"], thea).await;
+    let rows = |table: &str| {
+        let query = format!("SELECT count(*) AS n FROM {table} WHERE ended_at IS NULL");
+        Sql::open(&app.database.backend).rows::<Count>(&query)[0].n
+    };
+    let path = format!("/v1/clinics/{id}");
+    let wish = json!({ "kind": "staff", "capabilities": ["duty"] });
+    admin.post("/v1/invitations", wish).key("used").send().await.created();
+    admin.delete(&path).key("used").send().await.expect(422).refused("idempotency_key_reused");
+    assert_eq!((rows("care_links"), rows("staff_members")), (1, 3));
+    thea.reads(ann, &format!("/entries/{entry}")).await.ok();
+    let log = ann.get(&ann.my("/access-log?limit=200")).send().await.ok();
+    assert!(log.items().iter().all(|row| row["act"] != "clinic_closed"));
+
+    admin.delete(&path).key("close").send().await.no_content();
+    admin.delete(&path).key("close").send().await.no_content();
+    assert_eq!((rows("care_links"), rows("staff_members")), (0, 0));
 }
 
 #[actix_web::test]

@@ -6,18 +6,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use afterglow::care::grants::{GrantDoc, Reader, Target};
+use afterglow::care::model::Capabilities;
 use afterglow::care::revocations::{LedgerEntry, Revoked, read_ledger};
 use afterglow::config::Config;
 use afterglow::vault::LedgerFile;
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::idempotency::doer;
 use crate::support::app::{TestApp, new_id};
 use crate::support::database::Count;
 use crate::support::journal::{reflection, two};
 use crate::support::people::{Clinic, Person};
 use crate::support::phone::{is, mutation, new_phone};
+use crate::support::requests::operations;
 use crate::support::sql::Sql;
+use crate::support::world::{World, away};
 
 fn path_of(app: &TestApp) -> PathBuf {
     app.server.state.config.ledger().unwrap()
@@ -31,18 +36,21 @@ fn ledger(app: &TestApp) -> (Vec<LedgerEntry>, usize) {
 /// The ids of the grants and care links in the ledger.
 fn entered(app: &TestApp) -> Vec<String> {
     let id = |entry: &LedgerEntry| match &entry.revoked {
-        Revoked::Grant { grant, .. } => grant.to_string(),
-        Revoked::CareLink { link, .. } => link.to_string(),
+        Revoked::Grant { grant, .. } => Some(grant.to_string()),
+        Revoked::CareLink { link, .. } => Some(link.to_string()),
+        _ => None,
     };
-    ledger(app).0.iter().map(id).collect()
+    ledger(app).0.iter().filter_map(id).collect()
 }
 
 fn noted(app: &TestApp) -> i64 {
-    Sql::open(&app.database.backend).rows::<Count>("SELECT count(*) AS n FROM revocations")[0].n
+    let count = |table: &str| format!("SELECT count(*) AS n FROM {table}");
+    let mut sql = Sql::open(&app.database.backend);
+    ["revocations", "closings"].map(|table| sql.rows::<Count>(&count(table))[0].n).iter().sum()
 }
 
 async fn doc(app: &TestApp, entry: &LedgerEntry) -> GrantDoc {
-    let keys = app.server.state.vault.keys(entry.patient).await.unwrap().unwrap();
+    let keys = app.server.state.vault.keys(entry.patient.unwrap()).await.unwrap().unwrap();
     entry.grant(&keys).unwrap().unwrap()
 }
 
@@ -82,8 +90,8 @@ async fn what_is_revoked_through_either_door_stands_in_the_ledger_with_its_targe
     revoke(&ann, &first, 204).await;
     let (entries, _) = ledger(&app);
     let phone = new_phone(&ann).await;
-    assert_eq!((entries.len(), entries[0].patient), (1, uuid(&ann.patient)));
-    assert_eq!((entries[0].number, entries[0].at), (phone.seq, app.now()));
+    assert_eq!((entries.len(), entries[0].patient), (1, Some(uuid(&ann.patient))));
+    assert_eq!((entries[0].number, entries[0].at), (Some(phone.seq), app.now()));
     let GrantDoc { target, reader, .. } = doc(&app, &entries[0]).await;
     assert!(matches!(target, Target::Entry(id) if id.uuid() == uuid(&one)));
     assert!(matches!(reader, Reader::Therapist(id) if id.uuid() == uuid(&theo.account)));
@@ -233,4 +241,151 @@ async fn the_links_of_somebody_who_leaves_are_entered_before_a_repetition_is_ans
     assert_eq!(entered(&app), Vec::<String>::new());
     leaves().await.ok();
     assert_eq!(entered(&app), [link, shared]);
+}
+
+/// What an operation leaves in the ledger.
+enum Closes {
+    /// Entries of these kinds.
+    Entries(&'static [&'static str]),
+    /// Nothing, for this reason.
+    Reason(&'static str),
+}
+use Closes::{Entries, Reason};
+
+/// Every operation that ends, withdraws, revokes or changes something by which somebody gets in.
+const CLOSES: &[(&str, Closes)] = &[
+    ("answer_transfer", Reason("a refusal closes nothing; with a consent the link ends, which is told apart")),
+    ("change_email", Reason("the address counts once it is proved")),
+    ("change_passphrase", Entries(&["passphrase"])),
+    ("close_clinic", Entries(&["member"])),
+    ("confirm_passphrase_reset", Entries(&["passphrase"])),
+    ("create_staff_reset", Reason("it ends sessions, as a new epoch does; codes that it voids last a day")),
+    ("delete_calendar", Reason("every address ends with the epoch")),
+    ("delete_cover", Entries(&["cover"])),
+    ("delete_device", Entries(&["device"])),
+    ("delete_entry", Reason("what is deleted and comes back is open to those alone to whom it was open")),
+    ("delete_exercise_response", Reason("the same")),
+    ("delete_grant", Entries(&["grant"])),
+    ("delete_other_sessions", Reason("every session ends with the epoch")),
+    ("delete_pause", Reason("a pause opens nothing")),
+    ("delete_session", Reason("every session ends with the epoch")),
+    ("delete_totp", Reason("without a second factor less is asked for, not more")),
+    ("disable_account", Entries(&["account"])),
+    ("disable_member", Entries(&["account"])),
+    ("end_care_link", Entries(&["care_link"])),
+    ("end_infusion", Reason("an infusion opens nothing")),
+    ("leave_clinic", Entries(&["member"])),
+    ("log_out", Reason("every session ends with the epoch")),
+    ("reset_credential", Entries(&["passphrase"])),
+    ("retire_clinic_protocol", Reason("a protocol opens nothing")),
+    ("revoke_invitation", Entries(&["invitation"])),
+    ("revoke_token", Reason("every session ends with the epoch")),
+    ("update_member", Reason("it takes a capability away or gives one, which is told apart")),
+    ("verify_email", Reason("it proves the present address, or moves the account, which is told apart")),
+    ("withdraw_consent", Entries(&["consent"])),
+    ("withdraw_transfer", Reason("an offer opens nothing without the patient")),
+];
+
+/// Parts of the names of operations that close something.
+const CLOSING: [&str; 12] = [
+    "delete",
+    "disable",
+    "end",
+    "leave",
+    "close",
+    "revoke",
+    "withdraw",
+    "retire",
+    "reset",
+    "credential",
+    "remove",
+    "change",
+];
+
+/// The kinds of the entries of the ledger from `first` on.
+fn kinds(app: &TestApp, first: usize) -> BTreeSet<String> {
+    let kind = |entry: &LedgerEntry| serde_json::to_value(entry).unwrap()["what"].as_str().unwrap().to_owned();
+    ledger(app).0[first..].iter().map(kind).collect()
+}
+
+#[actix_web::test]
+async fn every_operation_that_closes_access_is_in_the_ledger_or_says_why_not() {
+    let world = World::open().await;
+    // Ending the link takes the world apart.
+    let (last, first): (Vec<_>, Vec<_>) = operations()
+        .into_iter()
+        .filter(|operation| operation.method != Method::GET && operation.id != "set_up")
+        .partition(|operation| operation.id == "end_care_link");
+    let mut met = 0;
+    for operation in first.into_iter().chain(last) {
+        let id = operation.id.as_str();
+        let listed = CLOSES.iter().find(|(name, _)| *name == id).map(|(_, closes)| closes);
+        let is_closing = id.split('_').any(|part| CLOSING.contains(&part));
+        assert!(listed.is_some() || !is_closing || id == "request_passphrase_reset", "{id}: what does it close?");
+        met += usize::from(listed.is_some());
+        let ask = world.ask(id, doer(id)).await;
+        let before = ledger(&world.app).0.len();
+        let answer = ask.send(&world.app).await;
+        let mut found = kinds(&world.app, before);
+        assert_eq!(noted(&world.app), 0, "{id}");
+        match listed {
+            Some(Entries(kinds)) => {
+                assert!(answer.status.is_success(), "{id}: {}", answer.body);
+                if !kinds.contains(&"grant") {
+                    // Grants may end with something else, and stand there by themselves.
+                    found.remove("grant");
+                }
+                assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), *kinds, "{id}");
+            }
+            Some(Reason(_)) => {}
+            None => assert!(found.iter().all(|kind| kind == "grant"), "{id} closes {found:?}: list it"),
+        }
+    }
+    assert_eq!(met, CLOSES.len(), "an operation is listed that is not there");
+    let reasons = CLOSES.iter().filter_map(|(_, closes)| if let Reason(why) = closes { Some(*why) } else { None });
+    assert!(reasons.into_iter().all(|why| why.len() > 10));
+}
+
+#[actix_web::test]
+async fn a_cover_that_ends_early_and_a_capability_that_is_taken_away_stand_in_the_ledger_before_the_answer() {
+    let Clinic { app, admin, therapist: thea, nurse, .. } = Clinic::open().await;
+    let tom = app.staff(&admin, "Tom Adler", &["care"]).await;
+    let clinic = admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id");
+    let cover = new_id(&app);
+    let path = format!("/v1/clinics/{clinic}/covers/{cover}");
+    thea.put(&path, away(&app, &tom, 60)).send().await.created();
+    let file = path_of(&app);
+    takes_away(&file);
+    thea.delete(&path).send().await.expect(503);
+    thea.delete(&path).send().await.expect(503);
+    assert_eq!(noted(&app), 1);
+    puts_back(&file);
+    thea.delete(&path).send().await.no_content();
+    let of_cover = Revoked::Cover { cover: uuid(&cover) };
+    assert_eq!(ledger(&app).0.into_iter().map(|entry| entry.revoked).collect::<Vec<_>>(), [of_cover]);
+
+    let member = format!("/v1/clinics/{clinic}/members/{}", nurse.account);
+    let may = async |capabilities: Value| {
+        admin.patch(&member, json!({ "capabilities": capabilities })).if_match("*").send().await.ok()
+    };
+    may(json!(["record", "duty"])).await;
+    assert_eq!(ledger(&app).0.len(), 1, "more closes nothing");
+    may(json!(["duty"])).await;
+    let (entries, refused) = ledger(&app);
+    assert_eq!((entries.len(), refused, noted(&app)), (2, 0, 0));
+    assert_eq!((entries[1].at, entries[1].patient, entries[1].number), (app.now(), None, None));
+    let Revoked::Member { account, capabilities, .. } = &entries[1].revoked else { panic!("{:?}", entries[1]) };
+    assert_eq!((*account, Capabilities::from_bits(*capabilities).names()), (uuid(&nurse.account), vec!["duty"]));
+}
+
+#[actix_web::test]
+async fn a_patient_who_hides_their_activity_again_stands_in_the_ledger() {
+    let app = TestApp::start().await;
+    let (_theo, ann) = two(&app).await;
+    for (shares, entries) in [(true, 0), (false, 1), (false, 1)] {
+        ann.sets(json!({ "share_activity": shares })).await.ok();
+        assert_eq!(ledger(&app).0.len(), entries);
+    }
+    assert_eq!(ledger(&app).0[0].revoked, Revoked::Activity);
+    assert_eq!((ledger(&app).0[0].patient, noted(&app)), (Some(uuid(&ann.patient)), 0));
 }

@@ -22,7 +22,7 @@ use crate::support::app::{TestApp, new_id};
 use crate::support::database::Count;
 use crate::support::exercises::work;
 use crate::support::journal::{grant, reflection, two, with};
-use crate::support::people::{Clinic, Person};
+use crate::support::people::{Clinic, Person, again};
 use crate::support::protocols::{clinic_of, content, publishes};
 use crate::support::sql::Sql;
 
@@ -52,6 +52,7 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "covers.created_at",
             "covers.ended_at",
             "changes.at",
+            "closings.at",
             "clinics.created_at",
             "consents.created_at",
             "comments.created_at",
@@ -82,6 +83,7 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "invitations.revoked_at",
             "invitations.used_at",
             "letters.created_at",
+            "owner_notices.asked_at",
             "patient_settings.updated_at",
             "patients.created_at",
             "pauses.created_at",
@@ -117,7 +119,7 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "sessions.verified_at",
         ],
     ),
-    ("it is judged when somebody logs in", &["log_in_failures.locked_until"]),
+    ("it is judged when somebody logs in", &["accounts.guarded_until", "log_in_failures.locked_until"]),
     (
         "it is judged whenever staff open a patient's data",
         &["covers.starts_at", "covers.ends_at", "emergencies.ends_at"],
@@ -567,6 +569,17 @@ proofs! {
         assert_eq!(tables.count("letters WHERE due_at IS NOT NULL AND done_at IS NULL AND attempts = 0"), 1);
         tick(&app).await;
         assert_eq!(tables.count("letters WHERE due_at IS NULL AND done_at IS NOT NULL AND attempts = 1"), 1);
+    }
+
+    "owner_notices.due_at" => async fn the_owner_of_an_account_gets_a_letter_soon_after_what_it_tells_of() {
+        let clinic = Clinic::open().await;
+        settled(&clinic.app).await;
+        let mut tables = Tables::of(&clinic.app);
+        again(&clinic.app, &clinic.ann.name).await;
+        let waiting = "owner_notices WHERE due_at IS NOT NULL";
+        assert_eq!((tables.count(waiting), tables.count("letters")), (1, 0));
+        tick(&clinic.app).await;
+        assert_eq!((tables.count(waiting), tables.count("letters")), (0, 1));
     }
 
     "letters.done_at" => async fn a_letter_is_forgotten_a_month_after_it_has_left() {

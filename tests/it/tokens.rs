@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use afterglow::db::Backend;
 use afterglow::identity::actions::SessionTokens;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::accounts::account;
 use crate::support::app::TestApp;
+use crate::support::sql::Sql;
 
 /// A token to build others from.
 struct Forge {
@@ -387,6 +389,43 @@ async fn no_token_of_a_key_that_has_ended_is_accepted() {
     app.get("/v1/me").bearer(&forged).send().await.expect(401).refused("unauthenticated");
     let next = app.post("/v1/auth/refresh", json!({ "refresh_token": ann.refresh })).send().await.ok();
     app.get("/v1/me").bearer(&next.text("/tokens/access_token")).send().await.ok();
+}
+
+/// S18: the rows of the keyring say when a key begins, and with that when the one before ends.
+#[actix_web::test]
+async fn s18_no_change_of_the_rows_of_the_signing_keys_brings_back_a_key_that_has_ended() {
+    let mut app = TestApp::start_on_disk().await;
+    let ann = account(&app, "ann@example.org").await;
+    let (old, mut refresh) = (Forge::new(&app, &ann), ann.refresh);
+    app.server.state.vault.rotate_signing_key(app.now()).await.unwrap();
+    app.wait(SignedDuration::from_mins(21));
+    let forged = |app: &TestApp| {
+        let now = app.now().as_second();
+        old.genuinely(&old.head, &with(&with(&old.claims, "iat", json!(now)), "exp", json!(now + 600)))
+    };
+    for change in [
+        "SET created_at = created_at + 1",
+        "SET created_at = 4102444800000000",
+        "SET created_at = 4102444800000000, mac = NULL",
+        "SET mac = (SELECT mac FROM kept)",
+        "SET number = 7",
+    ] {
+        let keyring = app.server.state.config.key_dir.join("keyring.sqlite");
+        let mut sql = Sql::open(&Backend::Sqlite(keyring));
+        let kept = "CREATE TABLE IF NOT EXISTS kept AS SELECT * FROM signing_keys";
+        sql.run(&format!("{kept}; UPDATE signing_keys {change}"));
+        drop(sql);
+        app = app.restart().await;
+        app.get("/v1/me").bearer(&forged(&app)).send().await.expect(401).refused("unauthenticated");
+        // Everybody else goes on.
+        let next = app.post("/v1/auth/refresh", json!({ "refresh_token": refresh })).send().await.ok();
+        app.get("/v1/me").bearer(&next.text("/tokens/access_token")).send().await.ok();
+        refresh = next.text("/tokens/refresh_token");
+    }
+    // A running server does not forget a key that another process knows nothing of.
+    Sql::open(&Backend::Sqlite(app.server.state.config.key_dir.join("keyring.sqlite"))).run("DELETE FROM signing_keys");
+    app.server.state.vault.reload_signing_keys().await.unwrap();
+    app.get("/v1/me").bearer(&forged(&app)).send().await.expect(401).refused("unauthenticated");
 }
 
 #[actix_web::test]

@@ -37,6 +37,12 @@ const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("care/grants/store.rs", "forget", "grant_items", "takes away"),
     ("care/grants/store.rs", "forget", "grant_readers", "takes away"),
     ("care/grants/store.rs", "forget", "team_grants", "takes away"),
+    (
+        "care/store.rs",
+        "find_consent_doc",
+        "consents",
+        "copies a sealed document, which is bound to its row and version; a ledger opens nothing",
+    ),
     ("care/store/covers.rs", "count_covers", "covers", "a limit"),
     ("care/store/covers.rs", "find_cover_to_tell", "covers", "columns that decide on no access"),
     ("care/store/covers.rs", "find_cover_telling", "covers", "the same"),

@@ -8,7 +8,7 @@ use crate::db::Tx;
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader};
 use crate::http::{Command, Reply, Request};
 use crate::idempotency::Outcome;
-use crate::identity::{Claimed, Live, Staff};
+use crate::identity::{Claimed, Live, Staff, key_of};
 use crate::kernel::id::{Account, Clinic};
 use crate::kernel::{Id, Result};
 use crate::state::State;
@@ -101,10 +101,10 @@ pub(super) async fn close_clinic(
     request: Request<Id<Clinic>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
-    let whole = request.key().is_ok();
+    let key = key_of(&state, &request, None);
     let prepared = request.prepare(async |asked| {
-        if whole {
-            closing::end_links(&state, &caller, asked.id).await?;
+        if let Ok(key) = &key {
+            closing::end_links(&state, &caller, asked.id, key).await?;
         }
         Ok(asked.id)
     });

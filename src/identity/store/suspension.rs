@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 
 use super::{AccountRow, Ending, hold_live_sessions, mark_revoked};
+use crate::changes::{self, Closed};
 use crate::db::authentic::checked;
 use crate::db::schema::accounts;
 use crate::db::{At, Stored, Tx, columns};
@@ -24,11 +25,14 @@ pub fn set_disabled(tx: &mut Tx<'_>, id: Id<Account>, disabled: bool, now: Times
     let held: Vec<Stored<AccountRow>> = locked!(tx, for_update, own.select(columns::<Stored<AccountRow>>()))?;
     let row = checked(tx, held)?.pop().ok_or(Error::NotFound)?;
     if row.disabled_at.is_some() == disabled {
+        // A repetition, too, is answered once it stands in the ledger.
+        tx.follow_up();
         return Ok(false);
     }
     let row = AccountRow { disabled_at: disabled.then_some(At(now)), ..row };
     diesel::update(own).set(row.signed(tx)?).execute(tx.conn())?;
     if disabled {
+        changes::note_closed(tx, Closed::Account(id), now)?;
         for session in hold_live_sessions(tx, id, now)? {
             mark_revoked(tx, session, Ending::Wanted, now)?;
         }
