@@ -21,7 +21,7 @@
 //! | [`audit`] | the access log: a chain of readings for each patient | hold content |
 //! | [`idempotency`] | idempotency keys | keep a body |
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
-//! | [`identity`] | accounts, sessions, tokens, second factors, failed log-ins; `Claimed` → `Live`, and how fresh its proof is | know a clinic |
+//! | [`identity`] | accounts, sessions, tokens, second factors, passkeys, failed log-ins; `Claimed` → `Live`, and how fresh its proof is | know a clinic |
 //! | [`letters`] | mails to the owners of accounts: an outbox, their texts, and the codes that prove an address | know what a code is used for |
 //! | [`care`] | clinics, their members, links and their transfers, covers, emergencies, the reach of grants, receipts, what enters the revocation ledger; the only maker of an `Access` | show content |
 //! | [`settings`] | a patient's own settings, and those of their therapists for them | plan |

@@ -174,6 +174,10 @@ struct MetaView {
     web_push_key: Option<String>,
     /// Whether a patient may register without an invitation.
     open_registration: bool,
+    /// The relying party id of passkeys; absent where they are off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "example.org")]
+    passkey_rp_id: Option<String>,
     /// The minutes for which a new grant can be ended before its reader sees it; 0 if they see it at once.
     #[schema(example = 10)]
     share_delay_minutes: u32,
@@ -237,6 +241,8 @@ struct LimitsView {
     sessions: u32,
     /// The most devices of a patient that were not removed.
     devices: u32,
+    /// The most passkeys of an account.
+    passkeys: u32,
     /// The most consents that a patient gives and withdraws; a withdrawal is never refused.
     consents: u32,
     /// The most streams of changes of an account that are open at once. Another one ends the oldest.
@@ -269,6 +275,7 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
         push_channels: state.channels.names().collect(),
         web_push_key: state.channels.public_key(),
         open_registration: state.config.registration == Registration::Open,
+        passkey_rp_id: state.config.passkeys.as_ref().map(|passkeys| passkeys.rp_id.clone()),
         share_delay_minutes: state.config.share_delay_minutes,
         limits: LimitsView {
             body_bytes: http.body.bytes,
@@ -297,6 +304,7 @@ pub(super) async fn get_meta(state: web::Data<State>, http: web::Data<crate::htt
             protocol_versions: limits::PROTOCOL_VERSIONS.most,
             sessions: limits::SESSIONS.most,
             devices: limits::DEVICES.most,
+            passkeys: limits::PASSKEYS.most,
             consents: limits::CONSENTS.most,
             streams: limits::STREAMS.most,
             idempotency_keys: limits::IDEMPOTENCY_KEYS.most,

@@ -45,7 +45,7 @@ use crate::vault::{LedgerFile, Vault};
 use crate::{feed, sync};
 
 /// The addresses where a secret may be guessed, or a letter asked for.
-pub const GUARDED: [&str; 14] = [
+pub const GUARDED: [&str; 15] = [
     "/v1/auth/login",
     "/v1/auth/register",
     "/v1/auth/passphrase-reset",
@@ -59,6 +59,7 @@ pub const GUARDED: [&str; 14] = [
     "/v1/me/email/verification",
     "/v1/me/disable",
     "/v1/auth/step-up",
+    "/v1/auth/passkey/finish",
     "/v1/me/factors/totp/confirm",
 ];
 

@@ -30,6 +30,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
         Box::new(identity::clearing::TASK),
         Box::new(identity::clearing::SPENT),
         Box::new(identity::clearing::FAILURES),
+        Box::new(identity::clearing::CEREMONIES),
         Box::new(letters::clearing::TASK),
         Box::new(letters::clearing::PROOFS),
         Box::new(journal::purge::TASK),

@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::channels;
 use super::log::{self, LogFormat};
 use crate::channels::{Address, Channels, MailSettings};
-use crate::config::{Config, Listen, Registration, beside, environment, url_at};
+use crate::config::{Config, Listen, PasskeySettings, Registration, beside, environment, url_at};
 use crate::db::Backend;
 
 /// The most threads that answer requests.
@@ -78,6 +78,13 @@ pub(super) struct Options {
     /// Let patients register without an invitation, once they have shown that the address is theirs.
     #[arg(long, env = "AFTERGLOW_OPEN_REGISTRATION", global = true)]
     open_registration: bool,
+    /// The domain of passkeys, their relying party id, such as `example.org` [default: none; passkeys are off].
+    #[arg(long, env = "AFTERGLOW_PASSKEY_RP_ID", global = true)]
+    passkey_rp_id: Option<String>,
+    /// An origin that may ask for passkeys, beside `https://` with that domain: one below it, or that of an Android
+    /// app, `android:apk-key-hash:…`. Give it once for each, or separate them by commas.
+    #[arg(long = "passkey-origin", env = "AFTERGLOW_PASSKEY_ORIGINS", value_delimiter = ',', global = true)]
+    passkey_origins: Vec<String>,
     /// The folder of the time zones, compiled, such as `/usr/share/zoneinfo` [default: those of this build].
     #[arg(long, env = "AFTERGLOW_ZONEINFO", global = true)]
     zoneinfo: Option<PathBuf>,
@@ -201,6 +208,11 @@ impl Options {
             config.registration = Registration::Open;
         }
         config.mail = self.read_mail(&mut faults);
+        let origins = self.passkey_origins.clone();
+        if self.passkey_rp_id.is_none() && !origins.is_empty() {
+            faults.push("origins of passkeys (--passkey-origin) need their domain (--passkey-rp-id)".to_owned());
+        }
+        config.passkeys = self.passkey_rp_id.clone().map(|rp_id| PasskeySettings { rp_id, origins });
         config.share_delay_minutes = if with_places { self.share_delay_minutes } else { 0 };
         config.require_consents = with_places && self.require_consents;
         if self.share_delay_minutes > 1440 {

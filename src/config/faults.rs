@@ -8,7 +8,7 @@ use url::Url;
 
 use super::environment::names_a_database_host;
 use super::places::{are_one, is_below};
-use super::{Config, Registration};
+use super::{Config, PasskeySettings, Registration};
 use crate::channels::MailSettings;
 use crate::db::{Backend, PostgresUrl};
 use crate::kernel::origin;
@@ -74,6 +74,9 @@ impl Config {
             !(self.registration == Registration::Open && matches!(self.mail, MailSettings::Log)),
             "open registration (--open-registration) sends letters: say by which way (--mail)",
         );
+        for fault in self.passkeys.iter().flat_map(PasskeySettings::faults) {
+            check(false, &fault);
+        }
         if let Some(Err(fault)) = self.zoneinfo.as_deref().map(ZoneFolder::read) {
             check(false, &format!("the time zones (--zoneinfo): {fault}"));
         }

@@ -3,6 +3,7 @@
 pub mod environment;
 mod faults;
 mod listen;
+mod passkeys;
 mod places;
 
 use std::num::NonZeroU32;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 pub use listen::{Listen, url_at};
+pub use passkeys::PasskeySettings;
 pub use places::beside;
 
 use crate::channels::MailSettings;
@@ -70,6 +72,8 @@ pub struct Config {
     pub share_delay_minutes: u32,
     /// Whether what a required document covers needs a consent that was given, and not only none that was withdrawn.
     pub require_consents: bool,
+    /// The passkeys; `None` where they are off.
+    pub passkeys: Option<PasskeySettings>,
     /// The memory (KiB), passes and lanes of Argon2id.
     pub passphrase_cost: (u32, u32, u32),
 }
@@ -155,6 +159,7 @@ impl Config {
             passphrase_cost: PASSPHRASE_COST,
             share_delay_minutes: 0,
             require_consents: false,
+            passkeys: None,
         }
     }
 

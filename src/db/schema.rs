@@ -155,6 +155,22 @@ tables! {
         mac -> Binary,
     }
 
+    passkeys (id) {
+        id -> Uid,
+        account_id -> Uid,
+        credential_key -> Binary,
+        version -> BigInt,
+        created_at -> TimestampTz,
+        last_used_at -> Nullable<TimestampTz>,
+        doc -> Binary,
+        mac -> Binary,
+    }
+
+    passkey_ceremonies (ceremony_key) {
+        ceremony_key -> Binary,
+        expires_at -> TimestampTz,
+    }
+
     letters (id) {
         id -> Uid,
         doc -> Binary,

@@ -75,6 +75,10 @@ sets! {
     PublicFileErrors = [400, 404, 422, 429, 431, 500, 503];
     /// An operation with a body and without an access token: log-in, registration, refresh.
     AuthErrors = [400, 401, 408, 413, 415, 422, 429, 431, 500, 503, 507];
+    /// A log-in with a passkey, which the operator may not have switched on.
+    PasskeyErrors = [400, 401, 408, 409, 413, 415, 422, 429, 431, 500, 503, 507];
+    /// The beginning of one.
+    PasskeyBeginErrors = [400, 409, 422, 429, 431, 500, 503];
     /// The first run: as [`AuthErrors`], and 409 the second time.
     SetupErrors = [400, 408, 409, 413, 415, 422, 429, 431, 500, 503, 507];
     /// A read with an access token.

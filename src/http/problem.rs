@@ -58,7 +58,8 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 1)]
     pub document_version: Option<u32>,
-    /// What the caller has to send to `step_up` first: `passphrase`, `code`. Open set. Beside `max_age_seconds`.
+    /// What the caller has to send to `step_up` first: `passphrase`, `code`; a `passkey` stands in for both. Open set.
+    /// Beside `max_age_seconds`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>, nullable = false, example = json!(["passphrase"]))]
     pub factors: Option<Vec<&'static str>>,

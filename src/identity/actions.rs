@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use super::attempts::{Attempt, device_token};
 use super::codes;
 use super::model::{AccountKind, DeviceName, Email, Passphrase, Profile};
+use super::passkeys::model::Assertion;
+use super::passkeys::proofs;
 use super::password::{Credential, Passwords};
 use super::security_events::{SecurityEvent, tell_owner};
 use super::sessions::name_device;
@@ -56,7 +58,7 @@ pub struct SignedIn {
 
 impl SignedIn {
     /// Opens the name in the row of the account, after the unit. A person whose name is damaged can still log in.
-    fn open(row: &AccountRow, profile: &[u8], keys: &Keys, grant: SessionTokens) -> Result<Self> {
+    pub(super) fn open(row: &AccountRow, profile: &[u8], keys: &Keys, grant: SessionTokens) -> Result<Self> {
         let kind = AccountKind::parse(&row.kind).ok_or_else(|| Error::corrupt("accounts", row.id))?;
         let profile = Error::skip_damaged(open_profile(keys, row.id, row.version, profile))?;
         let name = profile.map(|profile| profile.name);
@@ -188,7 +190,7 @@ pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &PendingAccount) -> Result<
 pub struct SessionSecrets {
     session: Id<Session>,
     refresh: [u8; 32],
-    /// Whether its owner has shown a code, too.
+    /// Whether its owner has shown a code or a passkey, too.
     with_code: bool,
 }
 
@@ -196,6 +198,11 @@ impl SessionSecrets {
     /// Draws a session id and a refresh token.
     pub fn draw(state: &State, now: Timestamp) -> Self {
         Self { session: state.entropy.id(now), refresh: state.entropy.bytes(), with_code: false }
+    }
+
+    /// Notes that the owner has shown a code or a passkey, too.
+    pub(super) fn with_code(self) -> Self {
+        Self { with_code: true, ..self }
     }
 }
 
@@ -229,6 +236,27 @@ pub fn open_session(
     Ok(SessionTokens { account, session: opening.session, access, refresh, device })
 }
 
+/// Opens a session for somebody who has proved themself, names its device, and tells the owner of the account. `device`
+/// is its name, and whether the account knows it.
+pub(super) fn admit(
+    tx: &mut Tx<'_>,
+    (vault, tokens, keys): (&Vault, &Tokens, Option<&Keys>),
+    account: Id<Account>,
+    opening: &SessionSecrets,
+    (name, known): (Option<&DeviceName>, bool),
+    now: Timestamp,
+) -> Result<SessionTokens> {
+    let grant = open_session(tx, vault, tokens, account, opening, now)?;
+    if let Some(keys) = keys {
+        if let Some(name) = name {
+            name_device(tx, keys, grant.session, name)?;
+        }
+        let event = if known { SecurityEvent::LogIn } else { SecurityEvent::NewDevice };
+        tell_owner(tx, (vault, keys), account, Some(grant.session), event, now)?;
+    }
+    Ok(grant)
+}
+
 fn refresh_hash(vault: &Vault, token: &str) -> Vec<u8> {
     vault.mac(MacLabel::RefreshHash, &[token.as_bytes()]).to_vec()
 }
@@ -246,6 +274,8 @@ pub struct LogInAttempt {
     pub passphrase: Passphrase,
     /// A code of its second factor, as it was typed.
     pub code: Option<String>,
+    /// The answer of a passkey, in place of a code.
+    pub passkey: Option<Assertion>,
     /// The device token of an earlier log-in.
     pub device_token: Option<String>,
     /// The name of the device.
@@ -263,7 +293,7 @@ impl std::fmt::Debug for LogInAttempt {
 impl LogInAttempt {
     /// Makes the attempt of somebody who repeats the request that made their account.
     pub fn again(email: Email, passphrase: Passphrase) -> Self {
-        Self { email, passphrase, code: None, device_token: None, device_name: None, network: None }
+        Self { email, passphrase, code: None, passkey: None, device_token: None, device_name: None, network: None }
     }
 }
 
@@ -281,7 +311,7 @@ pub async fn log_in(
     tokens: std::sync::Arc<Tokens>,
     attempt: LogInAttempt,
 ) -> Result<SignedIn> {
-    let LogInAttempt { email, passphrase, code, device_token, device_name, network } = attempt;
+    let LogInAttempt { email, passphrase, code, passkey, device_token, device_name, network } = attempt;
     let now = state.clock.now();
     let email_key = email_key(&state.vault, &email);
     let attempt = Attempt::new(&state.vault, &email_key, device_token.as_deref(), network);
@@ -302,6 +332,10 @@ pub async fn log_in(
     };
     let (typed, outdated) = (passphrase.clone(), passwords.is_outdated(&credential));
     let fits = passwords.fits(passphrase, credential).await?;
+    let passkey = match passkey {
+        Some(assertion) => Some(proofs::look_at(state, assertion, now).await?),
+        None => None,
+    };
     let (vault, opening, own_keys) = (state.vault.clone(), SessionSecrets::draw(state, now), keys.clone());
     let verdict = state.db.write(move |tx| {
         let row = store::find_account(tx, id)?;
@@ -312,7 +346,10 @@ pub async fn log_in(
             // While log-ins rest, the right passphrase is answered like a wrong one.
             right = !attempt.rests(tx, now)?;
             if right {
-                let shown = codes::show_code(tx, (&vault, own_keys.as_ref()), (id, code.as_deref()), now)?;
+                let shown = match &passkey {
+                    Some(passkey) => Some(passkey.spend(tx, id, now)?),
+                    None => codes::show_code(tx, (&vault, own_keys.as_ref()), (id, code.as_deref()), now)?,
+                };
                 // Values, not errors, so that the count of failures is committed.
                 let Some(shown) = shown else { return Ok(Err(Error::Unauthenticated(Code::SecondFactorRequired))) };
                 if !code_attempt.count(tx, shown, now)? {
@@ -329,15 +366,8 @@ pub async fn log_in(
             return Ok(Err(Error::Unauthenticated(Code::KnownDeviceRequired)));
         }
         let opening = SessionSecrets { with_code, ..opening.clone() };
-        let grant = open_session(tx, &vault, &tokens, id, &opening, now)?;
-        if let Some(keys) = &own_keys {
-            if let Some(name) = &device_name {
-                name_device(tx, keys, grant.session, name)?;
-            }
-            let event = if attempt.is_of_known_device() { SecurityEvent::LogIn } else { SecurityEvent::NewDevice };
-            tell_owner(tx, (&vault, keys), id, Some(grant.session), event, now)?;
-        }
-        Ok(Ok(grant))
+        let device = (device_name.as_ref(), attempt.is_of_known_device());
+        admit(tx, (&vault, tokens.as_ref(), own_keys.as_ref()), id, &opening, device, now).map(Ok)
     });
     let grant = verdict.await??;
     let (found, keys) = found.zip(keys).ok_or(Error::Unauthenticated(Code::CredentialsWrong))?;

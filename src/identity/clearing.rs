@@ -1,9 +1,10 @@
-//! The tasks that delete expired sessions with their refresh tokens, the spent tokens of sessions that live on, and old
-//! counts of failed log-ins.
+//! The tasks that delete expired sessions with their refresh tokens, the spent tokens of sessions that live on, old
+//! counts of failed log-ins, and answered challenges that are over.
 
 use jiff::SignedDuration;
 
 use super::model::SessionLifetime;
+use super::passkeys;
 use super::store;
 use crate::tasks::{Clearing, Due};
 
@@ -30,4 +31,12 @@ pub const FAILURES: Clearing = Clearing {
     name: "log-in-failures",
     next_due: &[Due::at("log_in_failures", "last_at").after(store::KEPT)],
     clear: |tx, _, now, most| store::delete_failures(tx, now, most),
+};
+
+/// Forgets challenges that were answered, once they have been over for a day: from then on they are refused by their
+/// time alone, by every process.
+pub const CEREMONIES: Clearing = Clearing {
+    name: "passkey-ceremonies",
+    next_due: &[Due::at("passkey_ceremonies", "expires_at").after(store::KEPT)],
+    clear: |tx, _, now, most| passkeys::store::delete_over(tx, now.saturating_sub(store::KEPT).unwrap_or(now), most),
 };

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use super::attempts::Attempt;
 use super::codes::{self, FactorDoc};
 use super::model::Passphrase;
+use super::passkeys::model::Assertion;
+use super::passkeys::proofs::{self, ShownPasskey};
 use super::password::Passwords;
 use super::security_events::{SecurityEvent, tell_owner};
 use super::store::{self, FactorRow, SessionRow};
@@ -266,6 +268,7 @@ pub struct ShownProofs {
     /// Whether the passphrase is right, if there is one.
     passphrase: Option<bool>,
     code: Option<TypedCode>,
+    passkey: Option<ShownPasskey>,
 }
 
 /// Looks at the proofs that the caller shows within the session, and counts wrong ones.
@@ -277,11 +280,11 @@ pub async fn look_at_proofs<K: AccountPolicy>(
     state: &State,
     passwords: &Passwords,
     caller: &Claimed<K>,
-    (passphrase, code): (Option<String>, Option<String>),
+    (passphrase, code, passkey): (Option<String>, Option<String>, Option<Assertion>),
 ) -> Result<ShownProofs> {
     let own = upkeep::read_own(state, caller).await?;
-    if passphrase.is_none() && code.is_none() {
-        return Err(Error::field("/passphrase", "is required, or `code`"));
+    if passphrase.is_none() && code.is_none() && passkey.is_none() {
+        return Err(Error::field("/passphrase", "is required, or `code`, or `passkey`"));
     }
     let passphrase = match passphrase {
         Some(text) => {
@@ -294,10 +297,14 @@ pub async fn look_at_proofs<K: AccountPolicy>(
         Some(code) => Some(look_at(state, caller, code).await?),
         None => None,
     };
-    Ok(ShownProofs { keys: own.keys().clone(), passphrase, code })
+    let passkey = match passkey {
+        Some(assertion) => Some(proofs::look_at(state, assertion, caller.now()).await?),
+        None => None,
+    };
+    Ok(ShownProofs { keys: own.keys().clone(), passphrase, code, passkey })
 }
 
-/// Notes in the caller's session what was shown. The code is used up.
+/// Notes in the caller's session what was shown. The code is used up. A passkey counts as both.
 ///
 /// # Errors
 ///
@@ -316,6 +323,16 @@ pub fn step_up<K>(tx: &mut Tx<'_>, live: &Live<K>, vault: &Vault, shown: &ShownP
             return Err(not_present());
         }
     }
-    prove(tx, live, (shown.passphrase.is_some(), shown.code.is_some()))?;
+    let mut both = false;
+    if let Some(passkey) = &shown.passkey {
+        both = passkey.spend(tx, live.account(), live.now())?;
+        if !both {
+            return Err(Error::field(
+                "/passkey",
+                "is not one of the account's that answers a challenge just given out",
+            ));
+        }
+    }
+    prove(tx, live, (both || shown.passphrase.is_some(), both || shown.code.is_some()))?;
     Ok(Outcome::ok(live.account(), ()))
 }

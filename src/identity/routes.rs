@@ -2,20 +2,28 @@
 
 mod factors;
 pub(crate) mod oauth;
+mod passkeys;
 mod sessions;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, get, post, web};
+use passkeys::{PasskeyAssertion, PasskeyChallengeView};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::actions::{self, LogInAttempt, SessionTokens, SignedIn};
 use super::model::{DeviceName, Email, Passphrase, SIGN_IN_BYTES};
+use super::passkeys::actions::begin_log_in;
+use super::passkeys::log_in::{self as passkey_log_in, PasskeyLogInAttempt};
+use super::passkeys::model::Assertion;
 use super::{Caller, Passwords, Tokens};
-use crate::http::document::{ActionErrors, AuthErrors, IdempotencyKeyHeader, PublicErrors};
+use crate::http::document::{
+    ActionErrors, AuthErrors, IdempotencyKeyHeader, PasskeyBeginErrors, PasskeyErrors, PublicErrors,
+};
 use crate::http::{Body, Operations, Reply, Request, client_network};
 use crate::kernel::{Fields, Id, Result, Text};
 use crate::state::State;
@@ -23,8 +31,10 @@ use crate::state::State;
 /// Registers the operations below `/v1`.
 pub fn configure(config: &mut Operations<'_, '_>) {
     config.service(log_in).service(refresh_session).service(log_out).service(oauth::revoke_token);
+    config.service(begin_passkey_log_in).service(log_in_with_passkey);
     sessions::configure(config);
     factors::configure(config);
+    passkeys::configure(config);
 }
 
 /// The parts that open a session: the server's state, the hasher of passphrases, the tokens.
@@ -43,6 +53,9 @@ struct LogIn {
     /// A code of the account's second factor, if it has one: of the authenticator app, or a recovery code.
     #[schema(nullable = false, format = "password", max_length = 64, example = "287082")]
     code: Option<String>,
+    /// The answer of a passkey of the account, in place of a code, to a challenge of `begin_passkey_log_in`.
+    #[schema(nullable = false)]
+    passkey: Option<PasskeyAssertion>,
     /// The device token of the last log-in or refresh of this account on this device. The failures of others do not
     /// keep such a device out.
     #[schema(nullable = false, format = "password", example = "AZLwwSNF…")]
@@ -60,7 +73,36 @@ impl LogIn {
         let passphrase = Passphrase::typed(self.passphrase);
         let email = fields.finish(email)?;
         let (code, device_token) = (self.code, self.device_token);
-        Ok(LogInAttempt { email, passphrase, code, device_token, device_name, network: Some(network) })
+        let passkey = self.passkey.map(PasskeyAssertion::into_assertion);
+        Ok(LogInAttempt { email, passphrase, code, passkey, device_token, device_name, network: Some(network) })
+    }
+}
+
+/// The answer of a passkey, which needs no address and no passphrase.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PasskeyLogIn {
+    /// The `ceremony` that came with the challenge.
+    #[schema(example = "AWcn3L…")]
+    ceremony: String,
+    /// What the device answered, `AuthenticationResponseJSON` of WebAuthn, as it is.
+    #[schema(value_type = HashMap<String, serde_json::Value>)]
+    credential: Map<String, Value>,
+    /// The device token of the last log-in or refresh of this account on this device.
+    #[schema(nullable = false, format = "password", example = "AZLwwSNF…")]
+    device_token: Option<String>,
+    /// The name of the device, for the list of sessions.
+    #[schema(nullable = false, min_length = 1, max_length = 80, example = "Ann's phone")]
+    device_name: Option<String>,
+}
+
+impl PasskeyLogIn {
+    fn parse(self, network: IpAddr) -> Result<PasskeyLogInAttempt> {
+        let mut fields = Fields::new();
+        let device_name = self.device_name.and_then(|name| fields.take("/device_name", DeviceName::line(&name)));
+        let device_name = fields.finish(Some(device_name))?;
+        let assertion = Assertion { ceremony: self.ceremony, credential: Value::Object(self.credential) };
+        Ok(PasskeyLogInAttempt { assertion, device_token: self.device_token, device_name, network: Some(network) })
     }
 }
 
@@ -152,15 +194,45 @@ impl From<SessionTokens> for TokensView {
 /// row with an address from one network, log-ins from there rest for 15 minutes; after a hundred from all networks,
 /// those of all for an hour. A device that sends its `device_token` is counted apart: ten failures of its own make it
 /// rest. An account with a second factor answers the right passphrase alone with 401 `second_factor_required`: send the
-/// same again with `code`. For 24 hours after a code from a letter has set the passphrase, devices that were not logged in
+/// same again with `code`, or with `passkey`. For 24 hours after a code from a letter has set the passphrase, devices that were not logged in
 /// before are told `known_device_required`, unless there is a second factor.
 #[utoipa::path(tag = "identity", request_body = LogIn, security(()),
-    responses((status = 200, description = "Logged in", body = SignedInView), AuthErrors))]
+    responses((status = 200, description = "Logged in", body = SignedInView), PasskeyErrors))]
 #[post("/auth/login")]
 async fn log_in(body: Body<LogIn, SIGN_IN_BYTES>, request: HttpRequest, parts: SessionParts) -> Result<Reply> {
     let (state, passwords, tokens) = &parts;
     let attempt = body.into_inner().parse(client_network(&request))?;
     let grant = actions::log_in(state, passwords, Arc::clone(tokens), attempt).await?;
+    Ok(Reply::ok(&SignedInView::from(grant)).no_store())
+}
+
+/// Begin a log-in with a passkey
+///
+/// Answers a challenge, the same for everybody: the device knows whose passkeys it has. Send what it answers to
+/// `log_in_with_passkey`, or as `passkey` to `log_in` or `step_up`. 409 `passkeys_off` where the operator has switched
+/// none on.
+#[utoipa::path(tag = "identity", security(()),
+    responses((status = 200, description = "The challenge", body = PasskeyChallengeView), PasskeyBeginErrors))]
+#[post("/auth/passkey/begin")]
+async fn begin_passkey_log_in(state: web::Data<State>) -> Result<Reply> {
+    Ok(PasskeyChallengeView::reply(begin_log_in(&state)?))
+}
+
+/// Log in with a passkey
+///
+/// The device has verified its owner: this counts as the passphrase and a code. The answer is the same for a passkey
+/// that is not known here, a signature that does not fit, a challenge that was used or is over, and a disabled account.
+#[utoipa::path(tag = "identity", request_body = PasskeyLogIn, security(()),
+    responses((status = 200, description = "Logged in", body = SignedInView), PasskeyErrors))]
+#[post("/auth/passkey/finish")]
+async fn log_in_with_passkey(
+    body: Body<PasskeyLogIn, SIGN_IN_BYTES>,
+    request: HttpRequest,
+    state: web::Data<State>,
+    tokens: web::Data<Arc<Tokens>>,
+) -> Result<Reply> {
+    let attempt = body.into_inner().parse(client_network(&request))?;
+    let grant = passkey_log_in::log_in(&state, Arc::clone(&tokens), attempt).await?;
     Ok(Reply::ok(&SignedInView::from(grant)).no_store())
 }
 

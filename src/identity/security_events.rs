@@ -44,6 +44,12 @@ pub enum SecurityEvent {
     RecoveryCodesMade,
     /// A recovery code was used.
     RecoveryCodeUsed,
+    /// A passkey was added.
+    PasskeyAdded,
+    /// A passkey was taken away.
+    PasskeyRemoved,
+    /// A passkey was refused because its counter did not go on: there may be a copy of it.
+    PasskeyCopied,
     /// The lock was switched on.
     LockOn,
     /// The lock was switched off.
@@ -68,6 +74,9 @@ impl SecurityEvent {
             Self::FactorOff => "second_factor_off",
             Self::RecoveryCodesMade => "recovery_codes_made",
             Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::PasskeyAdded => "passkey_added",
+            Self::PasskeyRemoved => "passkey_removed",
+            Self::PasskeyCopied => "passkey_copied",
             Self::LockOn => "lock_on",
             Self::LockOff => "lock_off",
         }
@@ -80,9 +89,13 @@ impl SecurityEvent {
             Self::RefreshReused => Some(Notice::RefreshReused),
             Self::PassphraseChanged | Self::PassphraseReset => Some(Notice::PassphraseChanged),
             Self::Disabled => Some(Notice::Disabled),
-            Self::FactorOn | Self::FactorOff | Self::RecoveryCodesMade | Self::RecoveryCodeUsed => {
-                Some(Notice::SecondFactor)
-            }
+            Self::FactorOn
+            | Self::FactorOff
+            | Self::RecoveryCodesMade
+            | Self::RecoveryCodeUsed
+            | Self::PasskeyAdded
+            | Self::PasskeyRemoved
+            | Self::PasskeyCopied => Some(Notice::SecondFactor),
             Self::LogIn
             | Self::SessionEnded
             | Self::OtherSessionsEnded

@@ -79,7 +79,7 @@ pub struct Standing {
 pub struct StepUp {
     /// The age in seconds that they may have.
     pub max_age_seconds: i64,
-    /// The fields of `step_up` that prove it: `passphrase`, `code`.
+    /// The fields of `step_up` that prove it: `passphrase`, `code`. A `passkey` proves both.
     pub factors: Vec<&'static str>,
 }
 
@@ -242,8 +242,9 @@ codes! {
     KnownDeviceRequired = "known_device_required", 401, Keep, "A known device is needed", "A code from a letter has set this passphrase within the last 24 hours. Until they are over, a log-in needs the `device_token` of a device that was logged in before. Keep local data; log in on such a device, or wait.";
     SessionRevoked = "session_revoked", 401, Erase, "This session was ended", "The session was ended on purpose, by the account's owner or by an administrator. Erase local data of this account and log in again.";
     RefreshInvalid = "refresh_invalid", 401, Relogin, "The refresh token is not valid", "The refresh token is unknown or too old. Log in again. Keep local data.";
-    SecondFactorRequired = "second_factor_required", 401, Fix, "A code is needed, too", "The account has a second factor: send the same log-in again with `code`, from the authenticator app or a recovery code.";
+    SecondFactorRequired = "second_factor_required", 401, Fix, "A code is needed, too", "The account has a second factor: send the same log-in again with `code`, from the authenticator app or a recovery code, or with `passkey`.";
     SecondFactorWrong = "second_factor_wrong", 401, Fix, "The code is not right", "The code is not the present one, was used before, or there were too many wrong ones: wait a while, then send the next code.";
+    PasskeyRefused = "passkey_refused", 401, Fix, "The passkey is not accepted", "The answer is the same for a passkey that is not known here, a signature that does not fit, a challenge that was used or is older than five minutes, and a disabled account. Begin again.";
     StepUpRequired = "step_up_required", 403, Keep, "Prove who you are once more", "The log-in is too old for this: `factors` names what to send to `POST /v1/auth/step-up`, and `max_age_seconds` how old it may be. Then send the request again.";
     SecondFactorMissing = "second_factor_missing", 403, Keep, "A second factor is needed", "The clinic asks its staff for a second factor, and this account has none. Set it up with `POST /v1/me/factors/totp`, then send the request again.";
     Forbidden = "forbidden", 403, Keep, "Not allowed for this kind of account", "The operation is for another kind of account, whatever the object.";
@@ -256,6 +257,7 @@ codes! {
     StateConflict = "state_conflict", 409, Refresh, "Not possible in the present state", "The object's state does not allow this step: `state` names it, and `allowed` the steps that it allows. Read the object again.";
     AlreadyLinked = "already_linked", 409, Refresh, "Already linked", "There is a care link between this patient and this therapist already.";
     SetupDone = "setup_done", 409, Refresh, "The server is set up already", "The first clinic exists. Further clinics are made by the operator.";
+    PasskeysOff = "passkeys_off", 409, Keep, "There are no passkeys here", "The operator of this server has not switched passkeys on; `passkey_rp_id` of `GET /v1/meta` is absent. Log in with the passphrase.";
     InfusionOverlaps = "infusion_overlaps", 409, Refresh, "Overlaps another infusion", "Another infusion of this patient lies within six hours. `conflicting_id` names it. If they are two administrations, repeat with `distinct_from`.";
     LimitReached = "limit_reached", 409, Refresh, "A limit is reached", "The set is as large as the server lets it grow. `detail` names the limit; `GET /v1/meta` publishes them all. Keep local data; end or delete something of the kind, or ask the operator.";
     WrongAccount = "wrong_account", 403, Keep, "Of another account", "The mutation is of another patient's phone, or of another account on this one. Keep it until that account is logged in.";

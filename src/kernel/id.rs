@@ -24,6 +24,8 @@ kinds! {
     Account,
     /// A log-in on one device.
     Session,
+    /// A key on a device by which its owner logs in (WebAuthn).
+    Passkey,
     /// A proof that an address is its owner's.
     AddressProof,
     /// A mail to the owner of an account.

@@ -69,6 +69,8 @@ pub const PROTOCOL_VERSIONS: SetLimit = SetLimit::new("protocol_versions", 500);
 pub const SESSIONS: SetLimit = SetLimit::new("sessions", 100);
 /// Devices of a patient that were not removed.
 pub const DEVICES: SetLimit = SetLimit::new("devices", 20);
+/// Passkeys of an account.
+pub const PASSKEYS: SetLimit = SetLimit::new("passkeys", 20);
 /// Consents that a patient gave and withdrew.
 pub const CONSENTS: SetLimit = SetLimit::new("consents", 1000);
 /// Open streams of an account in a process. Another one ends the oldest.

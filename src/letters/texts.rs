@@ -81,8 +81,8 @@ const fn english(kind: LetterKind) -> Text {
         ),
         LetterKind::SecondFactor => (
             "The second factor of your account",
-            "The second factor of your account was switched on or off, or its recovery codes were made anew or used. In \
-             the app you see what happened.",
+            "The second factor of your account was switched on or off, its recovery codes were made anew or used, or a \
+             passkey was added, removed or copied. In the app you see what happened.",
             "If that was not you, change your passphrase in the app at once.",
         ),
         LetterKind::Nothing => ("", "", ""),
@@ -158,8 +158,8 @@ const fn german(kind: LetterKind) -> Text {
         ),
         LetterKind::SecondFactor => (
             "Der zweite Faktor deines Kontos",
-            "Der zweite Faktor deines Kontos wurde ein- oder ausgeschaltet, oder seine Notfallcodes wurden erneuert oder \
-             verwendet. In der App siehst du, was geschehen ist.",
+            "Der zweite Faktor deines Kontos wurde ein- oder ausgeschaltet, seine Notfallcodes wurden erneuert oder \
+             verwendet, oder ein Passkey kam dazu, wurde entfernt oder kopiert. In der App siehst du, was geschehen ist.",
             "Wenn du das nicht warst, ändere sofort in der App deine Passphrase.",
         ),
         LetterKind::Nothing => ("", "", ""),
@@ -234,8 +234,8 @@ const fn spanish(kind: LetterKind) -> Text {
         ),
         LetterKind::SecondFactor => (
             "El segundo factor de tu cuenta",
-            "El segundo factor de tu cuenta se ha activado o desactivado, o sus códigos de recuperación se han renovado o \
-             usado. En la aplicación ves qué ha pasado.",
+            "El segundo factor de tu cuenta se ha activado o desactivado, sus códigos de recuperación se han renovado o \
+             usado, o se ha añadido, quitado o copiado una llave de acceso. En la aplicación ves qué ha pasado.",
             "Si no has sido tú, cambia enseguida tu frase de contraseña en la aplicación.",
         ),
         LetterKind::Nothing => ("", "", ""),

@@ -100,6 +100,9 @@ labels! {
     Attempts attempts "attempts",
     /// The row of a generation of the signing key.
     SigningKey signing_key "signing key",
+    /// The look-up of a passkey and of a challenge that was answered, and the handle under which a device keeps its
+    /// keys.
+    Passkey passkey "passkey",
 }
 
 /// The keys of the server itself.

@@ -11,6 +11,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, new_id};
+use crate::support::authenticator::with_passkey;
 use crate::support::exercises::work;
 use crate::support::journal::{grant, reflection, with};
 use crate::support::people::{PASSPHRASE, Person, registration};
@@ -73,6 +74,7 @@ impl Scene {
         let beas_vic = bea.linked_to(&vic).await;
         for who in [&ann, &bea] {
             who.act("/v1/me/factors/totp").send().await.ok();
+            with_passkey(who).await;
         }
 
         let mut paths = Vec::new();
@@ -262,6 +264,8 @@ impl Doors {
             "accounts" => (&["/v1/me", "/entries", "/members"], true, true),
             // A changed row counts as none: its codes then open nothing (tests/it/factors.rs).
             "second_factors" => (&["/v1/me"], false, false),
+            // What a changed one opens is tried in tests/it/passkeys.rs.
+            "passkeys" => (&["/v1/me"], false, false),
             "sessions" => (&["/v1/me", "/entries", "/members"], true, false),
             "refresh_tokens" => (&[], true, false),
             // What its codes open is tried in tests/it/account_life.rs.
@@ -514,7 +518,7 @@ fn each_table_carries_macs_or_decides_nothing() {
         .filter_map(|line| line.strip_suffix(") {")?.trim().split_once(" (").map(|(name, _)| name))
         .collect();
     let with_mac = tables();
-    assert_eq!(with_mac.len(), 24, "{:?}", with_mac.keys());
+    assert_eq!(with_mac.len(), 25, "{:?}", with_mac.keys());
     for table in &all {
         let listed = DECIDE_NOTHING.iter().any(|(name, _)| name == table);
         assert_ne!(listed, with_mac.contains_key(*table), "{table}: a MAC, or a reason why it decides nothing");

@@ -11,7 +11,7 @@ use crate::support::app::TestApp;
 use crate::support::world::World;
 
 /// Secrets of a run that is over are worth nothing, and have no place in a repository all the same.
-const SECRETS: [(&str, &str); 5] = [
+const SECRETS: &[(&str, &str)] = &[
     ("access_token", "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.…"),
     ("refresh_token", "pHc1mQ…"),
     ("secret", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"),
@@ -19,6 +19,14 @@ const SECRETS: [(&str, &str); 5] = [
         "uri",
         "otpauth://totp/Afterglow:ann%40example.org?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Afterglow&algorithm=SHA1&digits=6&period=30",
     ),
+    ("ceremony", "AWcn3L…"),
+    ("challenge", "m9kV2x…"),
+    ("clientDataJSON", "eyJ0eX…"),
+    ("attestationObject", "o2NmbX…"),
+    ("authenticatorData", "SZYN5Y…"),
+    ("signature", "MEUCIQ…"),
+    ("userHandle", "c2hvcn…"),
+    ("rawId", "Vr9kQ3…"),
     ("code", "7K3M-Q2XV-9D4T-HW8B"),
 ];
 

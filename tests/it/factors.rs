@@ -45,13 +45,13 @@ fn step(app: &TestApp) {
 #[actix_web::test]
 async fn a_second_factor_counts_from_its_first_code_and_is_asked_for_at_log_ins() {
     let Clinic { app, ann, .. } = Clinic::open().await;
-    assert_eq!(state(&ann).await, json!({ "totp": "none" }));
+    assert_eq!(state(&ann).await, json!({ "totp": "none", "passkeys": [] }));
     let begun = ann.act("/v1/me/factors/totp").send().await.ok();
     assert_eq!(begun.headers["cache-control"], "no-store");
     let secret = begun.text("/secret");
     assert_eq!(secret.len(), 32);
     assert!(begun.text("/uri").contains(&format!("secret={secret}&")), "{}", begun.body);
-    assert_eq!(state(&ann).await, json!({ "totp": "awaited" }));
+    assert_eq!(state(&ann).await, json!({ "totp": "awaited", "passkeys": [] }));
     log_in(&app, None).await.ok();
     let wrong = code_at(&app, &secret, 7);
     let confirm = |code: &str| ann.post("/v1/me/factors/totp/confirm", json!({ "code": code }));
@@ -186,7 +186,7 @@ async fn without_the_second_factor_a_log_in_needs_no_code_again() {
     with_factor(&ann).await;
     ann.delete("/v1/me/factors/totp").send().await.no_content();
     ann.delete("/v1/me/factors/totp").send().await.no_content();
-    assert_eq!(state(&ann).await, json!({ "totp": "none" }));
+    assert_eq!(state(&ann).await, json!({ "totp": "none", "passkeys": [] }));
     assert_eq!(told(&ann).await[0], "second_factor_off");
     log_in(&app, None).await.ok();
     with_factor(&ann).await;

@@ -12,10 +12,13 @@ use crate::support::requests::{Ask, Operation, operations};
 use crate::support::world::World;
 
 /// Those that change nothing, that make or spend tokens, or whose parts have ids of their own: no key.
-const WITHOUT_KEY: [&str; 13] = [
+const WITHOUT_KEY: [&str; 16] = [
+    "begin_passkey",
+    "begin_passkey_log_in",
     "check_integrity",
     "confirm_passphrase_reset",
     "log_in",
+    "log_in_with_passkey",
     "preview_protocol",
     "push_mutations",
     "refresh_session",

@@ -39,6 +39,11 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("owner_notices", Reason("one of each kind for each account")),
     ("address_proofs", Reason("five for each address and purpose in an hour; each goes a day after it has expired")),
     ("second_factors", Reason("one for each account")),
+    ("passkeys", Limits(&["passkeys"])),
+    (
+        "passkey_ceremonies",
+        Reason("one for each challenge that a known passkey answered; each goes a day after it is over"),
+    ),
     ("sessions", Limits(&["sessions"])),
     ("refresh_tokens", Reason("one for each refresh; they go with their session")),
     ("clinics", Reason("made by the operator")),

@@ -86,6 +86,7 @@ mod outage;
 mod older;
 mod overrides;
 mod pages;
+mod passkeys;
 mod passphrases;
 mod posture;
 mod people;

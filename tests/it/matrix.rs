@@ -15,7 +15,8 @@ use crate::support::world::{CANARY, COLUMNS, World, like_granted};
 const GOLDEN: &str = include_str!("../golden/authz_matrix.txt");
 
 /// The operations that need no token: the whole list.
-const PUBLIC: [&str; 22] = [
+const PUBLIC: [&str; 24] = [
+    "begin_passkey_log_in",
     "confirm_passphrase_reset",
     "get_authorization_server",
     "get_calendar_feed",
@@ -31,6 +32,7 @@ const PUBLIC: [&str; 22] = [
     "get_security_txt",
     "list_consent_documents",
     "log_in",
+    "log_in_with_passkey",
     "refresh_session",
     "register",
     "request_passphrase_reset",

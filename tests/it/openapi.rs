@@ -14,6 +14,7 @@ mod ids;
 
 /// Operations for anybody. An operation joins this list by decision, never by a forgotten extractor.
 const PUBLIC: &[&str] = &[
+    "begin_passkey_log_in",
     "confirm_passphrase_reset",
     "get_authorization_server",
     "get_calendar_feed",
@@ -29,6 +30,7 @@ const PUBLIC: &[&str] = &[
     "get_security_txt",
     "list_consent_documents",
     "log_in",
+    "log_in_with_passkey",
     "refresh_session",
     "register",
     "request_passphrase_reset",

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::delivery::{World, minutes};
 use crate::support::accounts::disable;
 use crate::support::app::{TestApp, document, new_id};
+use crate::support::authenticator::with_passkey;
 use crate::support::exercises::work;
 use crate::support::journal::{reflection, two, with};
 use crate::support::people::{Person, registration};
@@ -188,6 +189,7 @@ async fn every_operation_runs_the_same_statements_for_what_is_denied_and_for_wha
         ("infusion_id", infusion),
         ("pause_id", pause),
         ("device_id", device),
+        ("passkey_id", with_passkey(&ann).await.1),
         ("delivery_id", new_id(&app)),
         ("grant_id", grant),
         ("prompt_id", ann.prompts().await[0]["id"].as_str().unwrap().to_owned()),

@@ -14,6 +14,8 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("sessions", "identity"),
     ("log_in_failures", "identity"),
     ("second_factors", "identity"),
+    ("passkeys", "identity"),
+    ("passkey_ceremonies", "identity"),
     ("letters", "letters"),
     ("owner_notices", "identity"),
     ("address_proofs", "letters"),

@@ -19,6 +19,7 @@ use serde_json::json;
 
 use crate::delivery::{World, hours, minutes};
 use crate::support::app::{TestApp, new_id};
+use crate::support::authenticator::{challenge, with_passkey};
 use crate::support::database::Count;
 use crate::support::exercises::work;
 use crate::support::journal::{grant, reflection, two, with};
@@ -84,6 +85,8 @@ const NEEDS_NO_TASK: &[(&str, &[&str])] = &[
             "invitations.used_at",
             "letters.created_at",
             "owner_notices.asked_at",
+            "passkeys.created_at",
+            "passkeys.last_used_at",
             "patient_settings.updated_at",
             "patients.created_at",
             "pauses.created_at",
@@ -560,6 +563,23 @@ proofs! {
         app.wait(hours(1));
         settled(&app).await;
         assert_eq!(tables.count("log_in_failures"), 0);
+    }
+
+    "passkey_ceremonies.expires_at" => async fn answered_challenges_are_forgotten_a_day_after_they_are_over() {
+        let Clinic { app, ann, .. } = Clinic::open().await;
+        let mut tables = Tables::of(&app);
+        let (mut device, _) = with_passkey(&ann).await;
+        let answer = device.answers(&app).await;
+        app.post("/v1/auth/passkey/finish", answer).send().await.ok();
+        // A challenge that nobody answers leaves no row.
+        challenge(&app).await;
+        assert_eq!(tables.count("passkey_ceremonies"), 2);
+        app.wait(hours(24));
+        settled(&app).await;
+        assert_eq!(tables.count("passkey_ceremonies"), 2);
+        app.wait(minutes(5));
+        settled(&app).await;
+        assert_eq!((tables.count("passkey_ceremonies"), tables.count("passkeys")), (0, 1));
     }
 
     "letters.due_at" => async fn a_letter_leaves_soon_after_it_was_posted() {

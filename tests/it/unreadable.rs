@@ -107,6 +107,7 @@ fn rows(world: &World, table: &str, column: &str) -> (Vec<String>, Option<&'stat
         ("sessions", _) => {
             (vec![format!("account_id = {} AND doc IS NOT NULL", id(&ann.account))], Some("list_sessions"))
         }
+        ("passkeys", _) => (vec![format!("account_id = {}", id(&ann.account))], Some("get_factors")),
         ("devices", _) => (this(&world.device), Some("list_devices")),
         ("prompts", _) => (this(&world.prompt), Some("list_prompts")),
         ("entries", _) => (this(&world.entry), Some("list_entries")),

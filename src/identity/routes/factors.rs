@@ -5,14 +5,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::passkeys::{PasskeyAssertion, PasskeyView};
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Command, Operations, Reply, Request};
 use crate::idempotency::Outcome;
 use crate::identity::factors::{self, FactorState, ShownProofs, TypedCode};
 use crate::identity::model::SIGN_IN_BYTES;
+use crate::identity::passkeys::actions as own_passkeys;
 use crate::identity::{Anyone, Caller, Claimed, Email, Fresh, Live, Passwords, Unlocked, totp};
-use crate::kernel::{JoinCode, Result};
+use crate::kernel::{Error, JoinCode, Result};
 use crate::state::State;
 
 /// Registers the operations below `/v1`.
@@ -26,7 +28,7 @@ pub(super) fn configure(config: &mut Operations<'_, '_>) {
         .service(renew_recovery_codes);
 }
 
-/// What the owner of a session shows to prove themself: one of the two, or both.
+/// What the owner of a session shows to prove themself: one of these, or several.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ShowProofs {
@@ -36,11 +38,15 @@ struct ShowProofs {
     /// A code of the second factor: of the authenticator app, or a recovery code.
     #[schema(nullable = false, format = "password", max_length = 64, example = "287082")]
     code: Option<String>,
+    /// The answer of a passkey of the account to a challenge of `begin_passkey_log_in`. It counts as both of these.
+    #[schema(nullable = false)]
+    passkey: Option<PasskeyAssertion>,
 }
 
 impl ShowProofs {
     async fn look(self, parts: &(web::Data<State>, web::Data<Passwords>), caller: &Caller) -> Result<ShownProofs> {
-        factors::look_at_proofs(&parts.0, &parts.1, caller, (self.passphrase, self.code)).await
+        let passkey = self.passkey.map(PasskeyAssertion::into_assertion);
+        factors::look_at_proofs(&parts.0, &parts.1, caller, (self.passphrase, self.code, passkey)).await
     }
 }
 
@@ -81,10 +87,12 @@ struct FactorsView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 10)]
     recovery_codes_left: Option<u32>,
+    /// The passkeys, the oldest first.
+    passkeys: Vec<PasskeyView>,
 }
 
 impl FactorsView {
-    fn new(state: Option<FactorState>) -> Self {
+    fn new(state: Option<FactorState>, passkeys: Vec<PasskeyView>) -> Self {
         let since = state.and_then(|state| state.confirmed_at);
         let totp = match (state, since) {
             (None, _) => "none",
@@ -92,7 +100,7 @@ impl FactorsView {
             (Some(_), Some(_)) => "on",
         };
         let recovery_codes_left = state.filter(|_| since.is_some()).map(|state| state.recovery_codes);
-        Self { totp, since, recovery_codes_left }
+        Self { totp, since, recovery_codes_left, passkeys }
     }
 }
 
@@ -150,14 +158,18 @@ async fn step_up(
     answer.await?.reply(|proved_at| Ok(Reply::ok(&SteppedUpView { proved_at }).no_store()))
 }
 
-/// Read the second factor
+/// Read the second factors
 ///
 /// Where the lock is on, this asks for the passphrase within 10 minutes.
 #[utoipa::path(tag = "identity",
-    responses((status = 200, description = "The second factor", body = FactorsView), ReadErrors))]
+    responses((status = 200, description = "The second factors", body = FactorsView), ReadErrors))]
 #[get("/me/factors")]
 async fn get_factors(caller: Claimed<Unlocked<Anyone>>, state: web::Data<State>) -> Result<Reply> {
-    Ok(Reply::ok(&FactorsView::new(caller.read(&state, factors::state).await?)))
+    let read = caller.read(&state, |tx, live| Ok((factors::state(tx, live)?, own_passkeys::list(tx, live)?)));
+    let (factor, passkeys) = read.await?;
+    let keys = state.vault.keys(caller.account().uuid()).await?.ok_or(Error::NotFound)?;
+    let passkeys = passkeys.iter().map(|passkey| PasskeyView::open(passkey, &keys)).collect::<Result<_>>()?;
+    Ok(Reply::ok(&FactorsView::new(factor, passkeys)))
 }
 
 /// Begin with an authenticator app

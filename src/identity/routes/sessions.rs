@@ -126,7 +126,9 @@ struct SecurityEventView {
     /// `log_in` for a log-in on a device that has logged in before, `log_in_new_device` on another one,
     /// `refresh_reused` for a session that ended because a spent refresh token came again, `session_ended` for one that
     /// was ended from another device, `other_sessions_ended` when all but one were, `second_factor_on`,
-    /// `second_factor_off`, `recovery_codes_made`, `recovery_code_used`, `lock_on`, `lock_off`. There may be others.
+    /// `second_factor_off`, `recovery_codes_made`, `recovery_code_used`, `passkey_added`, `passkey_removed`,
+    /// `passkey_copied` for a passkey that was refused because there may be a copy of it, `lock_on`, `lock_off`. There
+    /// may be others.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "log_in_new_device")]
     event: Option<String>,

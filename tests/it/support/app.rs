@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use afterglow::app::{ExtraRoutes, Server, openapi};
 use afterglow::channels::Channels;
-use afterglow::config::Config;
+use afterglow::config::{Config, PasskeySettings};
 use afterglow::db::Memory;
 use afterglow::kernel::{Clock, Entropy};
 use afterglow::planning::{Protocol, Protocols};
@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::authenticator;
 use super::contract;
 use super::database::Database;
 use super::people::Session;
@@ -128,6 +129,8 @@ impl TestApp {
         config.requests_per_minute = None;
         config.security_contact = Some("mailto:security@lakeside.example".to_owned());
         config.change_password_url = Some("https://app.lakeside.example/passphrase".to_owned());
+        let origins = [authenticator::ORIGIN, authenticator::ANDROID].map(str::to_owned).to_vec();
+        config.passkeys = Some(PasskeySettings { rp_id: authenticator::RP_ID.to_owned(), origins });
         // The least Argon2 allows: only tests of passphrases pay the real price.
         config.passphrase_cost = (8, 1, 1);
         change(&mut config);

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::authenticator::Authenticator;
 use super::child::Web;
 use super::protocols::{content, rule};
 use afterglow::kernel::{Clock, Entropy};
@@ -150,6 +151,17 @@ pub async fn journey(web: &Web, code: &str) -> Left {
     ann.expect(get.clone(), "/v1/me/factors", Value::Null, 200).await;
     let proof = json!({ "passphrase": said("river at dawn") });
     ann.expect(post.clone(), "/v1/auth/step-up", proof, 200).await;
+
+    // A passkey, and a log-in with it, where the server has them.
+    if web.expect(get.clone(), "/v1/meta", Value::Null, 200).await["passkey_rp_id"].is_string() {
+        let begun = ann.expect(post.clone(), "/v1/me/factors/passkeys/begin", Value::Null, 200).await;
+        let mut device = Authenticator::new();
+        let mut added = device.adds(&begun);
+        added["name"] = json!(said("phone"));
+        ann.expect(post.clone(), "/v1/me/factors/passkeys", added, 201).await;
+        let begun = web.expect(post.clone(), "/v1/auth/passkey/begin", Value::Null, 200).await;
+        web.expect(post.clone(), "/v1/auth/passkey/finish", device.signs(&begun), 200).await;
+    }
 
     // An infusion yesterday, one planned and cancelled.
     let now = Clock::System.now();

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod app;
+pub mod authenticator;
 pub mod canaries;
 pub mod child;
 pub mod consents;

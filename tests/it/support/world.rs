@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::accounts::{code_sent_to, disable};
 use super::app::{Answer, TestApp, id_of, new_id};
+use super::authenticator::with_passkey;
 use super::exercises::{grant_response, work};
 use super::journal::{grant, reflection, with};
 use super::people::{PASSPHRASE, Person};
@@ -202,6 +203,7 @@ impl World {
         names_own_session(&ann, "Ann's telephone").await;
         // Its first code is awaited: log-ins go on without one.
         ann.act("/v1/me/factors/totp").send().await.ok();
+        with_passkey(&ann).await;
         let device = new_id(&app);
         ann.put(&ann.my(&format!("/devices/{device}")), phone("anns-token")).send().await.created();
 

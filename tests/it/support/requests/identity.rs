@@ -4,6 +4,8 @@ use serde_json::json;
 
 use super::{Ask, Asker};
 use crate::support::accounts::{code_of, code_sent_to, proves, with_factor};
+use crate::support::app::new_id;
+use crate::support::authenticator::{made, with_passkey};
 use crate::support::people::{PASSPHRASE, Person, Session, registration};
 
 /// The address of the session in which somebody asks, and its tag.
@@ -141,6 +143,12 @@ async fn account(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             }
             ask
         }
+        "begin_passkey_log_in" => Ask::post("/v1/auth/passkey/begin"),
+        "log_in_with_passkey" => {
+            let (mut device, _) = with_passkey(&newcomer(asker).await.0).await;
+            Ask::post("/v1/auth/passkey/finish").with(device.answers(&world.app).await)
+        }
+        "begin_passkey" | "add_passkey" | "delete_passkey" => passkeys(asker, operation, here).await,
         "get_profile" => Ask::get("/v1/me/profile"),
         "patch_profile" => {
             let languages = ["de", "es", "fr", "it", "nl", "pl"];
@@ -151,4 +159,23 @@ async fn account(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
         _ => return None,
     };
     Some(ask)
+}
+
+/// The request for `operation`, which is about the passkeys of whoever asks.
+async fn passkeys(asker: &Asker<'_>, operation: &str, here: bool) -> Ask {
+    let (world, who) = (asker.world, asker.who);
+    if here {
+        proves(world.person(who)).await;
+    }
+    match (operation, here) {
+        ("begin_passkey", _) => Ask::post("/v1/me/factors/passkeys/begin"),
+        ("add_passkey", true) => Ask::post("/v1/me/factors/passkeys").with(made(world.person(who)).await.1),
+        ("add_passkey", false) => {
+            Ask::post("/v1/me/factors/passkeys").with(json!({ "name": "Phone", "ceremony": "none", "credential": {} }))
+        }
+        _ => {
+            let id = if here { with_passkey(world.person(who)).await.1 } else { new_id(&world.app) };
+            Ask::delete(format!("/v1/me/factors/passkeys/{id}"))
+        }
+    }
 }

@@ -26,7 +26,7 @@ use super::people::Session;
 use super::world::World;
 
 /// POST operations that change nothing: what they ask for does not belong into an address.
-pub const READING: [&str; 3] = ["check_integrity", "preview_protocol", "search_entries"];
+pub const READING: [&str; 4] = ["begin_passkey", "check_integrity", "preview_protocol", "search_entries"];
 
 /// The media type of a form.
 const FORM: &str = "application/x-www-form-urlencoded";
