@@ -87,8 +87,14 @@ pub fn change_passphrase<K>(
     Ok(Outcome::ok(live.account(), ()))
 }
 
-/// Sends a code for a new passphrase to an address, if an account that is not disabled has it. The same look-ups and
-/// writes are made if none has.
+/// Whether a mailed code may set a new passphrase: not of a disabled account, and not where nobody has shown that the
+/// address is the owner's. A mistyped address may be a stranger's, who would get the account and all that is in it.
+fn takes_mailed_codes(own: &AccountSnapshot) -> bool {
+    !own.is_disabled() && own.profile().verified
+}
+
+/// Sends a code for a new passphrase to an address, if an account has it that takes one. The same look-ups and writes
+/// are made if none has.
 ///
 /// # Errors
 ///
@@ -96,7 +102,7 @@ pub fn change_passphrase<K>(
 pub async fn request_reset(state: &State, email: Email) -> Result<()> {
     let now = state.clock.now();
     let key = email_key(&state.vault, &email);
-    let known = upkeep::find_by_email(state, key.clone()).await?.filter(|own| !own.is_disabled());
+    let known = upkeep::find_by_email(state, key.clone()).await?.filter(takes_mailed_codes);
     let proof = NewProof { id: state.entropy.id(now), purpose: ProofPurpose::Reset, email_key: key, account: None };
     let (kind, to, locale) = match &known {
         Some(own) => (LetterKind::Reset, own.email().clone(), own.profile().locale.clone()),
@@ -115,8 +121,8 @@ async fn find_proof(state: &State, code: Option<JoinCode>, purpose: ProofPurpose
     found.ok_or_else(refused)
 }
 
-/// Sets a new passphrase with a code that was sent to the address, which proves the address as well. Every session
-/// ends, and the owner is told. For a day only devices log in that the account knows, if it knows any.
+/// Sets a new passphrase with a code that was sent to the address. Every session ends, and the owner is told. For a day
+/// only devices log in that the account knows, if it knows any.
 ///
 /// # Errors
 ///
@@ -131,13 +137,11 @@ pub async fn confirm_reset(
     let now = state.clock.now();
     let proof = find_proof(state, code, ProofPurpose::Reset, now).await?;
     let own = upkeep::find_by_email(state, proof.email_key.clone()).await?;
-    let own = own.filter(|own| !own.is_disabled()).ok_or_else(refused)?;
+    let own = own.filter(takes_mailed_codes).ok_or_else(refused)?;
     let mut fields = Fields::new();
     let new = fields.take("/passphrase", Passphrase::new(passphrase, Some(own.email())));
     let credential = passwords.hash(fields.finish(new)?, &state.entropy).await?;
-    let unchanged = own.unchanged();
-    let profile = Profile { verified: true, ..unchanged.profile.clone() };
-    let change = AccountChange { credential: Some(credential), profile, ..unchanged };
+    let change = AccountChange { credential: Some(credential), ..own.unchanged() };
     let vault = state.vault.clone();
     let unit = state.db.write(move |tx| {
         if !proofs::redeem(tx, &proof, now)? {
@@ -152,39 +156,53 @@ pub async fn confirm_reset(
     unit.await
 }
 
-/// Proves an address with the code that was sent there. If it is the one that was asked for last, it takes the place of
-/// the present one, to which a letter tells so.
+/// An address of the caller's that was proved, ready for the unit that notes it.
+#[derive(Debug)]
+pub struct ProvedAddress {
+    own: AccountSnapshot,
+    proof: ProofRow,
+    change: AccountChange,
+    /// To the address that is left, if one is.
+    letter: Option<PreparedLetter>,
+}
+
+/// Finds the proof of a code that was sent to an address of the caller's.
 ///
 /// # Errors
 ///
-/// [`crate::kernel::Code::CodeInvalid`], also when another account has the address by now.
-pub async fn verify_email(state: &State, code: Option<JoinCode>) -> Result<()> {
-    let now = state.clock.now();
-    let proof = find_proof(state, code, ProofPurpose::Verify, now).await?;
-    let own = upkeep::find(state, proof.account_id.ok_or_else(refused)?).await?;
-    let own = own.filter(|own| !own.is_disabled()).ok_or_else(refused)?;
+/// [`crate::kernel::Code::CodeInvalid`], also for a code that was sent for another account.
+pub async fn prepare_proof(state: &State, caller: &Caller, code: Option<JoinCode>) -> Result<ProvedAddress> {
+    let own = upkeep::read_own(state, caller).await?;
+    let proof = find_proof(state, code, ProofPurpose::Verify, caller.now()).await?;
+    if proof.account_id != Some(own.account()) {
+        return Err(refused());
+    }
     let change = proved(&state.vault, &own, &proof.email_key).ok_or_else(refused)?;
     let moves = change.email_key != own.email_key();
     let letter = if moves {
-        Some(letter_to(state, &own, own.email(), (LetterKind::AddressChanged, None), now).await?)
+        Some(letter_to(state, &own, own.email(), (LetterKind::AddressChanged, None), caller.now()).await?)
     } else {
         None
     };
-    let (vault, posted) = (state.vault.clone(), letter.clone());
-    let unit = state.db.write(move |tx| {
-        if !proofs::redeem(tx, &proof, now)? || (moves && is_email_taken(tx, &change.email_key)?) {
-            return Err(refused());
-        }
-        own.store(tx, &change, now)?;
-        own.tell_owner(tx, &vault, None, SecurityEvent::EmailVerified, now)?;
-        posted.as_ref().map_or(Ok(()), |letter| letters::post(tx, &vault, letter))
-    });
-    let done = unit.await;
-    // After any other error the letter may have been posted.
-    if let (Err(Error::Malformed(..)), Some(letter)) = (&done, &letter) {
-        letters::discard(state, letter).await?;
+    Ok(ProvedAddress { own, proof, change, letter })
+}
+
+/// Notes that an address of the caller's is proved. If it is the one that was asked for last, it takes the place of the
+/// present one, to which a letter tells so.
+///
+/// # Errors
+///
+/// [`crate::kernel::Code::CodeInvalid`] when the code was used, or another account has the address by now.
+pub fn verify_email<K>(tx: &mut Tx<'_>, vault: &Vault, live: &Live<K>, wish: &ProvedAddress) -> Result<Outcome<()>> {
+    let ProvedAddress { own, proof, change, letter } = wish;
+    let moves = change.email_key != own.email_key();
+    if !proofs::redeem(tx, proof, live.now())? || (moves && is_email_taken(tx, &change.email_key)?) {
+        return Err(refused());
     }
-    done
+    own.store(tx, change, live.now())?;
+    own.tell_owner(tx, vault, Some(live.session()), SecurityEvent::EmailVerified, live.now())?;
+    letter.as_ref().map_or(Ok(()), |letter| letters::post(tx, vault, letter))?;
+    Ok(Outcome::ok(live.account(), ()))
 }
 
 /// Returns what an account becomes when an address is proved: the present one, or the one that is to take its place.

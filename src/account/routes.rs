@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, get, patch, post, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::actions::{self, Disabling, NewAddress, NewPassphrase, OwnProfile};
+use super::actions::{self, Disabling, NewAddress, NewPassphrase, OwnProfile, ProvedAddress};
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, AuthErrors, IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Command, EntityTag, Operations, Patch, Patchable, Reply, Request, client_network};
@@ -99,6 +99,12 @@ struct DisableAccount {
     passphrase: String,
 }
 
+impl VerifyEmail {
+    async fn prepare(self, state: &State, caller: &Caller) -> Result<ProvedAddress> {
+        actions::prepare_proof(state, caller, JoinCode::parse(&self.code)).await
+    }
+}
+
 impl ChangePassphrase {
     async fn prepare(
         self,
@@ -155,7 +161,7 @@ struct ProfileView {
     /// The e-mail address for log-in and for letters.
     #[schema(format = "email", example = "ann@example.org")]
     email: String,
-    /// Whether the address was proved to be the person's.
+    /// Whether the address was proved to be the person's. Only then a forgotten passphrase is reset by a letter.
     email_verified: bool,
     /// Whether the lock is on: then reading back asks for the passphrase within 10 minutes, and what changes who gets
     /// in, or what others see, within 5.
@@ -223,10 +229,13 @@ type PatchProfile = Patch<ProfileBody>;
 
 /// Ask for a code to set a new passphrase
 ///
-/// Sends a code to the address, which works once and for 30 minutes. The answer is the same for an address that no
-/// account has. At most five letters an hour go to an address.
+/// Sends a code to the address, which works once and for 30 minutes, if an account has it whose owner has proved it
+/// (`verify_email`, or a registration with `email_code`). An address that nobody has proved may be mistyped and a
+/// stranger's, who would get all that was written: it is sent nothing. Somebody who is still logged in somewhere proves
+/// it there first, without the passphrase. The answer is the same for every address. At most five letters an hour go to
+/// an address.
 #[utoipa::path(tag = "identity", request_body = RequestPassphraseReset, security(()),
-    responses((status = 202, description = "A letter is on its way, if there is such an account",
+    responses((status = 202, description = "A letter is on its way, if there is an account with that address, proved",
         body = LetterSentView), AuthErrors))]
 #[post("/auth/passphrase-reset")]
 async fn request_passphrase_reset(
@@ -260,13 +269,22 @@ async fn confirm_passphrase_reset(
 
 /// Prove an address with a code
 ///
-/// If it is an address that was asked for, it takes the place of the present one.
-#[utoipa::path(tag = "identity", request_body = VerifyEmail, security(()),
-    responses((status = 200, description = "The address is proved", body = AccountChangedView), AuthErrors))]
+/// If it is an address that was asked for, it takes the place of the present one. The code of a letter counts in a
+/// session of the account that it was sent for alone: somebody who got it because the address was mistyped can do
+/// nothing with it.
+#[utoipa::path(tag = "identity", params(IdempotencyKeyHeader), request_body = VerifyEmail,
+    responses((status = 200, description = "The address is proved", body = AccountChangedView), WriteErrors))]
 #[post("/auth/verify-email")]
-async fn verify_email(body: Body<VerifyEmail, SIGN_IN_BYTES>, state: web::Data<State>) -> Result<Reply> {
-    actions::verify_email(&state, JoinCode::parse(&body.into_inner().code)).await?;
-    Ok(AccountChangedView::reply())
+async fn verify_email(
+    caller: Caller,
+    request: Request<(), Body<VerifyEmail, SIGN_IN_BYTES>>,
+    state: web::Data<State>,
+) -> Result<Reply> {
+    let vault = state.vault.clone();
+    let asked = request.prepare(async |asked| asked.body.into_inner().prepare(&state, &caller).await).await;
+    let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, wish: &_| actions::verify_email(tx, &vault, live, wish);
+    let answer = caller.change(&state, asked, |command| Ok(command.body), work, |_, _, _| Ok(()));
+    answer.await?.reply(|()| Ok(AccountChangedView::reply()))
 }
 
 /// Change the passphrase

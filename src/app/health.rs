@@ -172,7 +172,8 @@ struct MetaView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     web_push_key: Option<String>,
-    /// Whether a patient may register without an invitation.
+    /// Whether a patient may register without an invitation. Then each registration, also one with an invitation, needs
+    /// the code of a letter (`email_code`).
     open_registration: bool,
     /// The relying party id of passkeys; absent where they are off.
     #[serde(skip_serializing_if = "Option::is_none")]

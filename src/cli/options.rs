@@ -75,7 +75,7 @@ pub(super) struct Options {
     /// The folder of the letters, with `--mail file` [default: `letters` in the data folder].
     #[arg(long, env = "AFTERGLOW_MAIL_DIR", global = true)]
     mail_dir: Option<PathBuf>,
-    /// Let patients register without an invitation, once they have shown that the address is theirs.
+    /// Let patients register without an invitation. Everybody, also with one, shows first that the address is theirs.
     #[arg(long, env = "AFTERGLOW_OPEN_REGISTRATION", global = true)]
     open_registration: bool,
     /// The domain of passkeys, their relying party id, such as `example.org` [default: none; passkeys are off].

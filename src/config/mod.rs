@@ -83,7 +83,7 @@ pub struct Config {
 pub enum Registration {
     /// Who has the code of an invitation.
     Invited,
-    /// Patients without one, too, once they have shown that the address is theirs.
+    /// Patients without one, too. Everybody shows first that the address is theirs.
     Open,
 }
 

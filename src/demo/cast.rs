@@ -192,7 +192,8 @@ async fn add_staff(stage: &DemoServer, admin: &mut DemoActor, who: Worker, capab
     let code = invite(stage, admin, Invitee::Staff(may), &who.name, &who.email).await?;
     pass(stage, 40).await?;
     let registration = Registration {
-        code: Some(code),
+        code: Some(code.into()),
+        email_code: None,
         person: person(&who.name, &who.email)?,
         adult: false,
         zone: None,
@@ -226,7 +227,8 @@ pub(super) async fn join(
         accept(stage, actor, code).await?
     } else {
         let registration = Registration {
-            code: Some(code),
+            code: Some(code.into()),
+            email_code: None,
             person: person(&name, &email)?,
             adult: true,
             zone: Some(patient.zone.clone()),

@@ -18,6 +18,8 @@ pub enum LetterKind {
     Register,
     /// Somebody wanted an account for an address that has one.
     Known,
+    /// Somebody with an invitation wanted an account for an address that has one.
+    KnownInvited,
     /// The passphrase was changed.
     PassphraseChanged,
     /// Another address was asked for.
@@ -40,11 +42,12 @@ pub enum LetterKind {
 
 impl LetterKind {
     /// Every kind that leaves.
-    pub const SENT: [Self; 12] = [
+    pub const SENT: [Self; 13] = [
         Self::Verify,
         Self::Reset,
         Self::Register,
         Self::Known,
+        Self::KnownInvited,
         Self::PassphraseChanged,
         Self::AddressAsked,
         Self::AddressChanged,

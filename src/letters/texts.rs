@@ -42,6 +42,13 @@ const fn english(kind: LetterKind) -> Text {
              new passphrase in the app if you have forgotten yours.",
             IGNORE,
         ),
+        LetterKind::KnownInvited => (
+            "You have an account",
+            "Somebody wants to join with an invitation and this e-mail address. There is an account already: log in with \
+             it and enter the code of the invitation there. If you have forgotten your passphrase, set a new one in the \
+             app.",
+            IGNORE,
+        ),
         LetterKind::PassphraseChanged => (
             "Your passphrase was changed",
             "The passphrase of your account was changed, and your other devices were logged out.",
@@ -113,6 +120,13 @@ const fn german(kind: LetterKind) -> Text {
             "Du hast ein Konto",
             "Jemand wollte diese E-Mail-Adresse für ein Konto verwenden. Es gibt schon eines: Melde dich damit an, oder \
              lege in der App eine neue Passphrase fest, wenn du deine vergessen hast.",
+            IGNORE,
+        ),
+        LetterKind::KnownInvited => (
+            "Du hast ein Konto",
+            "Jemand möchte mit einer Einladung und dieser E-Mail-Adresse beitreten. Es gibt schon ein Konto: Melde dich \
+             damit an und gib dort den Code der Einladung ein. Wenn du deine Passphrase vergessen hast, setze in der App \
+             eine neue.",
             IGNORE,
         ),
         LetterKind::PassphraseChanged => (
@@ -190,6 +204,13 @@ const fn spanish(kind: LetterKind) -> Text {
             "Ya tienes una cuenta",
             "Alguien quiso usar esta dirección de correo para una cuenta. Ya hay una: entra con ella, o elige en la \
              aplicación una nueva frase de contraseña si has olvidado la tuya.",
+            IGNORE,
+        ),
+        LetterKind::KnownInvited => (
+            "Ya tienes una cuenta",
+            "Alguien quiere unirse con una invitación y esta dirección de correo. Ya hay una cuenta: entra con ella y \
+             escribe allí el código de la invitación. Si has olvidado tu frase de contraseña, elige una nueva en la \
+             aplicación.",
             IGNORE,
         ),
         LetterKind::PassphraseChanged => (

@@ -1,7 +1,7 @@
 //! Onboarding: how accounts are made on a server.
 //!
-//! Where the operator has opened registration, patients join without an invitation and without a clinic ([`opening`]):
-//! the code that they join with was sent to their address, and proves it.
+//! Where the operator has opened registration, patients join without an invitation and without a clinic ([`opening`]).
+//! Everybody then joins, with an invitation or without one, by a code that was sent to their address and proves it.
 //!
 //! The first-run code makes a clinic and its admin ([`setup`]), the operator any further clinic ([`operator`]);
 //! invitations ([`invitations`]) make staff and patients ([`registration`]). A patient's acceptance makes a care link, which belongs to [`care`](crate::care). Codes have 80

@@ -67,11 +67,35 @@ pub struct Person {
     pub passphrase: Passphrase,
 }
 
+/// A code that somebody typed, which may be a text that no code is.
+#[derive(Clone, Copy, Debug)]
+pub struct TypedCode(Option<JoinCode>);
+
+impl TypedCode {
+    /// Reads a typed code.
+    pub fn parse(typed: &str) -> Self {
+        Self(JoinCode::parse(typed))
+    }
+
+    /// Returns the code, or another one for a text that no code is.
+    pub fn or_else(self, other: impl FnOnce() -> JoinCode) -> JoinCode {
+        self.0.unwrap_or_else(other)
+    }
+}
+
+impl From<JoinCode> for TypedCode {
+    fn from(code: JoinCode) -> Self {
+        Self(Some(code))
+    }
+}
+
 /// A registration.
 #[derive(Clone, Debug)]
 pub struct Registration {
-    /// The code; `None` when there is none, or the typed text cannot be one.
-    pub code: Option<JoinCode>,
+    /// The code of the invitation, if there is one.
+    pub code: Option<TypedCode>,
+    /// The code of the letter that was sent to the address, if there is one.
+    pub email_code: Option<TypedCode>,
     /// The person.
     pub person: Person,
     /// Whether they declared that they are of age; for patients only.

@@ -1,32 +1,76 @@
-//! Open registration: a letter with a code to the address of somebody who has no invitation.
+//! Open registration: an account is made once its address is proved, with an invitation or without one.
+//!
+//! A registration without the code of a letter is answered by that letter. A known, an unknown and a disabled address
+//! get the same answer, after the same statements and writes: neither a stranger nor somebody who holds a good
+//! invitation learns who has an account. Only the owner of the mailbox does, by the letter.
+//!
+//! Where registration is not open, an invitation makes the account at once: servers without mail need that.
 
-use super::model::Registration;
+use std::sync::Arc;
+
+use super::model::{Invitee, Registration};
+use super::registration::{self, Registered};
+use super::store::InvitationKey;
 use crate::config::Registration as Policy;
 use crate::identity::actions::email_key;
-use crate::identity::is_email_taken;
-use crate::kernel::{Error, Result};
+use crate::identity::{Passwords, Tokens, is_email_taken};
+use crate::kernel::{Code, Error, Result};
 use crate::letters::proofs::NewProof;
 use crate::letters::{self, LetterDoc, LetterKind, ProofPurpose};
 use crate::state::State;
 
-/// Sends a code to the address of a form. An address that has an account gets a letter that says so; the same is looked
-/// up and written. Nothing of the form is kept: it comes again with the code.
+/// Registers somebody. Returns `None` when a letter was sent instead: the same form makes the account once it comes
+/// again with the code of that letter.
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] where registration is not open, and for the faults of the form.
-pub async fn request_code(state: &State, registration: Registration) -> Result<()> {
-    if state.config.registration != Policy::Open {
+/// As [`registration::register`]; [`Error::Invalid`] without an invitation where registration is not open.
+pub async fn register(
+    state: &State,
+    passwords: &Passwords,
+    tokens: Arc<Tokens>,
+    form: Registration,
+) -> Result<Option<Registered>> {
+    let open = state.config.registration == Policy::Open;
+    if !open && form.code.is_none() {
         return Err(Error::field("/code", "is required"));
     }
-    let now = state.clock.now();
-    // Its faults are told now, not when the code is presented.
-    registration.settings(now)?;
-    let (to, locale) = (registration.person.email, registration.locale);
+    if !open || form.email_code.is_some() {
+        return registration::register(state, passwords, tokens, form).await.map(Some);
+    }
+    let invitation = registration::invitation_hash(state, &form);
+    match send_code(state, &form, invitation.clone()).await {
+        // A used invitation, of somebody who joined before registration was opened and lost the answer.
+        Err(Error::Malformed(Code::CodeInvalid, _)) => {
+            registration::repeat(state, passwords, tokens, (invitation, form.person)).await.map(Some)
+        }
+        sent => sent.map(|()| None),
+    }
+}
+
+/// Sends a code to the address of a form. An address that has an account gets a letter that says so; the same is looked
+/// up and written. Nothing of the form is kept, and the invitation stays unused: both come again with the code.
+async fn send_code(state: &State, form: &Registration, invitation: Option<Vec<u8>>) -> Result<()> {
+    let (now, invited) = (state.clock.now(), invitation.is_some());
+    let (to, locale) = (form.person.email.clone(), form.locale.clone());
     let key = email_key(&state.vault, &to);
     let asked = key.clone();
-    let taken = state.db.read(move |tx| is_email_taken(tx, &asked)).await?;
+    let read = state.db.read(move |tx| {
+        let found = invitation.as_deref().map(|hash| registration::get_open(tx, hash, &asked, now));
+        let taken = is_email_taken(tx, &asked)?;
+        Ok((found.transpose()?, taken))
+    });
+    let (open, taken) = read.await?;
+    if open.as_ref().map_or(Invitee::Patient, InvitationKey::invitee) == Invitee::Patient {
+        // Its faults are told now, not when the code is presented.
+        form.settings(now)?;
+    }
+    let kind = match (taken, invited) {
+        (false, _) => LetterKind::Register,
+        (true, false) => LetterKind::Known,
+        (true, true) => LetterKind::KnownInvited,
+    };
     let proof = NewProof { id: state.entropy.id(now), purpose: ProofPurpose::Register, email_key: key, account: None };
-    let (kind, code) = if taken { (LetterKind::Known, None) } else { (LetterKind::Register, Some(proof.id)) };
-    letters::send_proof(state, proof, &LetterDoc { kind, to, locale, proof: code }, now).await
+    let letter = LetterDoc { kind, to, locale, proof: (!taken).then_some(proof.id) };
+    letters::send_proof(state, proof, &letter, now).await
 }

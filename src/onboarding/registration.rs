@@ -1,14 +1,16 @@
 //! Joining with a code, as a new account or with an existing one.
 //!
 //! A code that is unknown, used, revoked, expired or bound to another address, and an address that is taken, all get
-//! the same answer, after the same statements. The code stays unused.
+//! the same answer, after the same statements. The code stays unused. A holder of a good invitation still learns from
+//! this that an address is taken: where registration is open, [`opening`](super::opening) asks for a proof of the
+//! address first, and they do not.
 
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::invitations::code_hash;
-use super::model::{Invitee, Person, Registration, refused};
+use super::model::{Invitee, Person, Registration, TypedCode, refused};
 use super::store::{self, InvitationKey};
 use crate::care::access::{Access, Write};
 use crate::care::model::Capabilities;
@@ -46,53 +48,74 @@ pub fn on_patient_created(tx: &mut Tx<'_>, access: &Access<Write>, settings: &Se
 }
 
 /// Finds the invitation of a code that may be used with this address.
-fn get_open(tx: &mut Tx<'_>, code_hash: &[u8], email: &[u8], now: Timestamp) -> Result<InvitationKey> {
+pub(super) fn get_open(tx: &mut Tx<'_>, code_hash: &[u8], email: &[u8], now: Timestamp) -> Result<InvitationKey> {
     let open = store::find_open(tx, code_hash, now)?;
     open.filter(|open| open.email_key.as_deref().is_none_or(|bound| bound == email)).ok_or_else(refused)
 }
 
-/// What a code lets somebody do.
-enum Pass {
-    /// Join who invited them.
-    Invited(InvitationKey),
-    /// Join without a clinic, as a patient whose address is proved.
-    Proved(ProofRow),
+/// Finds the proof that a letter has carried to this address.
+fn get_proof(tx: &mut Tx<'_>, vault: &Vault, code: &JoinCode, email: &[u8], now: Timestamp) -> Result<ProofRow> {
+    let proof = proofs::find(tx, vault, code, ProofPurpose::Register, now)?;
+    proof.filter(|proof| proof.email_key == email).ok_or_else(refused)
 }
 
-/// The hash of a code as that of an invitation, and the code itself.
-type Presented = (Vec<u8>, JoinCode);
+/// Returns the hash under which the invitation of a registration is looked up.
+pub(super) fn invitation_hash(state: &State, registration: &Registration) -> Option<Vec<u8>> {
+    registration.code.map(|typed| code_hash(&state.vault, &looked_up(state, typed)))
+}
+
+/// Returns the code to look up: a text that cannot be one is looked up like an unknown one.
+fn looked_up(state: &State, typed: TypedCode) -> JoinCode {
+    typed.or_else(|| JoinCode::of(state.entropy.bytes()))
+}
+
+/// The codes of a registration, as they are looked up.
+#[derive(Clone)]
+struct Codes {
+    /// The hash of the invitation's.
+    invitation: Option<Vec<u8>>,
+    /// That of the letter.
+    proof: Option<JoinCode>,
+}
+
+/// What the codes of a registration stand for: an invitation, a proof of the address, or both.
+struct Pass {
+    invitation: Option<InvitationKey>,
+    proof: Option<ProofRow>,
+}
 
 impl Pass {
-    /// Finds what may be done with a code and this address.
-    fn find(tx: &mut Tx<'_>, vault: &Vault, (hash, code): &Presented, email: &[u8], now: Timestamp) -> Result<Self> {
-        let invited = get_open(tx, hash, email, now);
-        let proved = proofs::find(tx, vault, code, ProofPurpose::Register, now)?;
-        match proved.filter(|proof| proof.email_key == email) {
-            Some(proof) => Ok(Self::Proved(proof)),
-            None => invited.map(Self::Invited),
+    /// Finds what may be done with the codes and this address. Each is good, or none is.
+    fn find(tx: &mut Tx<'_>, vault: &Vault, codes: &Codes, email: &[u8], now: Timestamp) -> Result<Self> {
+        // Both are looked up, whatever becomes of the first.
+        let invitation = codes.invitation.as_deref().map(|hash| get_open(tx, hash, email, now));
+        let proof = codes.proof.as_ref().map(|code| get_proof(tx, vault, code, email, now));
+        let pass = Self { invitation: invitation.transpose()?, proof: proof.transpose()? };
+        if pass.invitation.is_none() && pass.proof.is_none() {
+            return Err(refused());
         }
+        Ok(pass)
     }
 
-    /// Uses the code up. Only one of concurrent units gets `true`.
+    /// Uses the codes up. Only one of concurrent units gets `true`; after `false` the unit must not commit.
     fn redeem(&self, tx: &mut Tx<'_>, by: Id<Account>, now: Timestamp) -> Result<bool> {
-        match self {
-            Self::Invited(open) => store::mark_used(tx, open, by, now),
-            Self::Proved(proof) => proofs::redeem(tx, proof, now),
+        if let Some(open) = &self.invitation
+            && !store::mark_used(tx, open, by, now)?
+        {
+            return Ok(false);
         }
+        self.proof.as_ref().map_or(Ok(true), |proof| proofs::redeem(tx, proof, now))
     }
 
-    /// The invitee; whoever proved an address joins as a patient.
+    /// The invitee; whoever has no invitation joins as a patient.
     fn invitee(&self) -> Invitee {
-        match self {
-            Self::Invited(open) => open.invitee(),
-            Self::Proved(_) => Invitee::Patient,
-        }
+        self.invitation.as_ref().map_or(Invitee::Patient, InvitationKey::invitee)
     }
 }
 
-/// Makes an account with a code and logs it in. A patient's care link is then accepted; a member of staff is a member
-/// of the clinic. For a day, the code logs in the account that it made, with its address and passphrase: the first
-/// answer may be lost.
+/// Makes an account with an invitation, a proof of the address, or both, and logs it in. A patient's care link is then
+/// accepted; a member of staff is a member of the clinic. For a day, the used invitation logs in the account that it
+/// made, with its address and passphrase: the first answer may be lost.
 ///
 /// # Errors
 ///
@@ -104,14 +127,27 @@ pub async fn register(
     tokens: Arc<Tokens>,
     registration: Registration,
 ) -> Result<Registered> {
-    // An impossible code is looked up like an unknown one.
-    let code = registration.code.unwrap_or_else(|| JoinCode::of(state.entropy.bytes()));
-    let hash = code_hash(&state.vault, &code);
-    let Person { email, passphrase, .. } = registration.person.clone();
-    match make_account(state, passwords, Arc::clone(&tokens), ((hash.clone(), code), registration)).await {
-        Err(Error::Malformed(Code::CodeInvalid, _)) => {}
-        made => return made.map(|account| Registered { created: true, account }),
+    let hash = invitation_hash(state, &registration);
+    let proof = registration.email_code.map(|typed| looked_up(state, typed));
+    let (codes, person) = (Codes { invitation: hash.clone(), proof }, registration.person.clone());
+    match make_account(state, passwords, Arc::clone(&tokens), (codes, registration)).await {
+        Err(Error::Malformed(Code::CodeInvalid, _)) => repeat(state, passwords, tokens, (hash, person)).await,
+        made => made.map(|account| Registered { created: true, account }),
     }
+}
+
+/// Logs in somebody who has made their account with this invitation within the last day: the first answer may be lost.
+///
+/// # Errors
+///
+/// [`Code::CodeInvalid`] for everybody else.
+pub(super) async fn repeat(
+    state: &State,
+    passwords: &Passwords,
+    tokens: Arc<Tokens>,
+    (invitation, person): (Option<Vec<u8>>, Person),
+) -> Result<Registered> {
+    let (hash, Person { email, passphrase, .. }) = (invitation.ok_or_else(refused)?, person);
     let (key, now) = (email_key(&state.vault, &email), state.clock.now());
     let used = state.db.read(move |tx| match store::find_used(tx, &hash, since(now))?.and_then(|used| used.used_by) {
         Some(account) => Ok(find_email_key(tx, account)? == Some(key.clone())),
@@ -136,15 +172,15 @@ async fn make_account(
     state: &State,
     passwords: &Passwords,
     tokens: Arc<Tokens>,
-    (presented, registration): (Presented, Registration),
+    (codes, registration): (Codes, Registration),
 ) -> Result<SignedIn> {
     let now = state.clock.now();
     let (vault, planner) = (state.vault.clone(), Arc::clone(&state.planner));
     let email = email_key(&vault, &registration.person.email);
-    let peeked = (presented.clone(), email.clone(), vault.clone());
+    let peeked = (codes.clone(), email.clone(), vault.clone());
     let peek = state.db.read(move |tx| {
-        let (presented, email, vault) = &peeked;
-        let (pass, taken) = (Pass::find(tx, vault, presented, email, now), is_email_taken(tx, email)?);
+        let (codes, email, vault) = &peeked;
+        let (pass, taken) = (Pass::find(tx, vault, codes, email, now), is_email_taken(tx, email)?);
         Ok((pass?, taken))
     });
     let (pass, taken) = peek.await?;
@@ -158,29 +194,29 @@ async fn make_account(
     }
     let kind = if settings.is_some() { AccountKind::Patient } else { AccountKind::Staff };
     let Person { name, email: address, passphrase } = registration.person;
-    let (locale, verified) = (registration.locale, matches!(pass, Pass::Proved(_)));
+    let (locale, verified) = (registration.locale, pass.proof.is_some());
     let profile = Profile { verified, locale, ..Profile::new(name.clone(), address) };
     let draft = actions::draft(state, passwords, kind, &profile, passphrase, now).await?;
     let (account, patient) = (draft.id, draft.patient);
     let opening = SessionSecrets::draw(state, now);
     let link: Id<CareLink> = state.entropy.id(now);
     let unit = state.db.write(move |tx| {
-        let pass = Pass::find(tx, &vault, &presented, &email, now)?;
+        let pass = Pass::find(tx, &vault, &codes, &email, now)?;
         if !pass.redeem(tx, draft.id, now)? {
             return Err(refused());
         }
         let account = actions::insert(tx, &vault, &draft)?.ok_or_else(refused)?;
         let grant = actions::open_session(tx, &vault, &tokens, account, &opening, now)?;
-        match (&pass, pass.invitee(), &settings) {
-            (Pass::Invited(open), Invitee::Staff(may), None) => {
+        match (&pass.invitation, pass.invitee(), &settings) {
+            (Some(open), Invitee::Staff(may), None) => {
                 members::join(tx, open.clinic_id, account, may, (grant.session, now))?;
             }
-            (pass, Invitee::Patient, Some(settings)) => {
+            (invitation, Invitee::Patient, Some(settings)) => {
                 WriteScope::for_new(&draft, grant.session, now)?.run(tx, planner.as_ref(), |tx, access| {
                     on_patient_created(tx, access, settings)?;
-                    match pass {
-                        Pass::Invited(open) => links::accept(tx, access, link, open.clinic_id, open.inviter_id),
-                        Pass::Proved(_) => Ok(()),
+                    match invitation {
+                        Some(open) => links::accept(tx, access, link, open.clinic_id, open.inviter_id),
+                        None => Ok(()),
                     }
                 })?;
             }

@@ -13,7 +13,8 @@ use afterglow::care::model::Capabilities;
 use afterglow::config::Config;
 use afterglow::db::Backend;
 use afterglow::identity::actions::SessionTokens;
-use afterglow::identity::{Claimed, Email, Passphrase, Passwords, Staff};
+use afterglow::identity::upkeep::{self, AccountChange};
+use afterglow::identity::{Claimed, Email, Passphrase, Passwords, Profile, Staff};
 use afterglow::kernel::{Clock, Entropy, Text, Zone};
 use afterglow::onboarding::invitations::{self, InvitationRequest};
 use afterglow::onboarding::model::{InvitationDoc, Invitee, Person, Registration};
@@ -115,7 +116,8 @@ async fn register(
     });
     unit.await.unwrap();
     let registration = Registration {
-        code: Some(code),
+        code: Some(code.into()),
+        email_code: None,
         person: person(n),
         adult: true,
         zone: Some(day_zone()),
@@ -125,6 +127,13 @@ async fn register(
     let passwords = if n < LOGGED_IN { Passwords::new() } else { server.passwords.clone() };
     let joined = registration::register(state, &passwords, Arc::clone(&server.tokens), registration).await.unwrap();
     let (patient, grant) = (joined.account.patient, joined.account.grant);
+    // Only a proved address is sent a code for a new passphrase.
+    let own = upkeep::find(state, grant.account).await.unwrap().unwrap();
+    let unchanged = own.unchanged();
+    let profile = Profile { verified: true, ..unchanged.profile.clone() };
+    let proved = AccountChange { profile, ..unchanged };
+    let now = state.clock.now();
+    state.db.write(move |tx| own.store(tx, &proved, now)).await.unwrap();
     let patient = patient.map_or(Uuid::nil(), |id| id.uuid());
     (Someone { token: grant.access.clone(), account: grant.account.uuid(), patient }, grant, invitation)
 }

@@ -46,8 +46,8 @@ const registered = done(await open.POST("/v1/auth/register", {
     time_zone: "Europe/Berlin", country: "DE", locale: "en",
   },
 }));
-// Without a code the answer is 202, and there are no tokens yet.
-if (!("tokens" in registered)) assert.fail("who registers with a code is logged in");
+// Where registration is open the answer is 202, and there are no tokens yet.
+if (!("tokens" in registered)) assert.fail("who registers with an invitation is logged in");
 const patient = registered.account.patient_id ?? assert.fail("a patient has a patient_id");
 let ann = person(registered.tokens.access_token);
 const link = done(await ann.GET("/v1/care-links", {})).items[0] ?? assert.fail("registering makes a link");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use afterglow::app;
 use afterglow::channels::MailSettings;
-use afterglow::config::{Config, Registration};
+use afterglow::config::Config;
 use afterglow::db::Tx;
 use afterglow::db::schema::letters as letter_rows;
 use afterglow::delivery::LogChannel;
@@ -17,7 +17,7 @@ use diesel::prelude::*;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::accounts::{code_of, disable, enable, with_factor};
+use crate::support::accounts::{code_of, disable, enable, has_proved_address, with_factor};
 use crate::support::app::{Answer, START, TestApp};
 use crate::support::database::Database;
 use crate::support::journal::{reflection, with};
@@ -27,19 +27,19 @@ use crate::tasks::{Tables, settled};
 use crate::unreadable::Damaged;
 
 const NEW: &str = "a loud waterfall at noon";
-const ANN: &str = "ann.walker@example.org";
+pub const ANN: &str = "ann.walker@example.org";
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
-fn into_a_folder(config: &mut Config) {
+pub fn into_a_folder(config: &mut Config) {
     config.mail = MailSettings::Folder(config.data_dir.join("letters"));
 }
 
 /// A clinic with a therapist and Ann, whose letters lie in a folder.
-struct Scene {
-    app: Arc<TestApp>,
-    admin: Person,
-    therapist: Person,
-    ann: Person,
+pub struct Scene {
+    pub app: Arc<TestApp>,
+    pub admin: Person,
+    pub therapist: Person,
+    pub ann: Person,
 }
 
 impl Scene {
@@ -47,7 +47,7 @@ impl Scene {
         Self::open_with(|_| {}).await
     }
 
-    async fn open_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn open_with(change: impl FnOnce(&mut Config)) -> Self {
         let app = TestApp::start_with(|config| {
             into_a_folder(config);
             change(config);
@@ -62,15 +62,15 @@ impl Scene {
 
 /// A letter that has left.
 #[derive(Debug)]
-struct Post {
-    subject: String,
-    body: String,
+pub struct Post {
+    pub subject: String,
+    pub body: String,
 }
 
 impl Post {
     /// The code on a line of its own.
     #[track_caller]
-    fn code(&self) -> String {
+    pub fn code(&self) -> String {
         let is_code = |line: &&str| line.len() == 19 && line.split('-').all(|part| part.len() == 4);
         let found = self.body.lines().find(is_code);
         found.unwrap_or_else(|| panic!("no code in {self:?}")).to_owned()
@@ -85,7 +85,7 @@ fn folder(app: &TestApp) -> PathBuf {
 const NEW_DEVICE: &str = "A new device in your account";
 
 /// The letters to an address that have left since this was asked last, but for those about new devices.
-async fn mail(app: &Arc<TestApp>, to: &str) -> Vec<Post> {
+pub async fn mail(app: &Arc<TestApp>, to: &str) -> Vec<Post> {
     let mut found = all_mail(app, to).await;
     found.retain(|post| post.subject != NEW_DEVICE);
     found
@@ -109,22 +109,22 @@ async fn all_mail(app: &Arc<TestApp>, to: &str) -> Vec<Post> {
 }
 
 /// The one letter to an address that has left since.
-async fn letter(app: &Arc<TestApp>, to: &str) -> Post {
+pub async fn letter(app: &Arc<TestApp>, to: &str) -> Post {
     let mut found = mail(app, to).await;
     assert_eq!(found.len(), 1, "{to}: {found:?}");
     found.remove(0)
 }
 
-async fn forgets(app: &Arc<TestApp>, email: &str) -> Answer {
+pub async fn forgets(app: &Arc<TestApp>, email: &str) -> Answer {
     app.post("/v1/auth/passphrase-reset", json!({ "email": email })).send().await.expect(202)
 }
 
-async fn sets(app: &Arc<TestApp>, code: &str, passphrase: &str) -> Answer {
+pub async fn sets(app: &Arc<TestApp>, code: &str, passphrase: &str) -> Answer {
     let body = json!({ "code": code, "passphrase": passphrase });
     app.post("/v1/auth/passphrase-reset/confirm", body).send().await
 }
 
-async fn log_in(app: &Arc<TestApp>, email: &str, passphrase: &str) -> Answer {
+pub async fn log_in(app: &Arc<TestApp>, email: &str, passphrase: &str) -> Answer {
     app.post("/v1/auth/login", json!({ "email": email, "passphrase": passphrase })).send().await
 }
 
@@ -134,16 +134,16 @@ async fn log_in_again(app: &Arc<TestApp>, passphrase: &str, device: &str) -> Ans
     app.post("/v1/auth/login", body).send().await
 }
 
-async fn proves(app: &Arc<TestApp>, code: &str) -> Answer {
-    app.post("/v1/auth/verify-email", json!({ "code": code })).send().await
+pub async fn proves(person: &Person, code: &str) -> Answer {
+    person.post("/v1/auth/verify-email", json!({ "code": code })).send().await
 }
 
-async fn profile(person: &Person) -> Value {
+pub async fn profile(person: &Person) -> Value {
     person.get("/v1/me/profile").send().await.ok().body
 }
 
 /// What a stranger sees of an answer, but for what names the request or the time.
-fn seen(answer: &Answer) -> (u16, BTreeMap<String, String>, Value) {
+pub fn seen(answer: &Answer) -> (u16, BTreeMap<String, String>, Value) {
     let mut headers: BTreeMap<String, String> = answer.headers.clone().into_iter().collect();
     headers.retain(|name, _| !["x-request-id", "date"].contains(&name.as_str()));
     let mut body = answer.body.clone();
@@ -154,7 +154,7 @@ fn seen(answer: &Answer) -> (u16, BTreeMap<String, String>, Value) {
 }
 
 /// The number of rows of every table that somebody without a log-in can write to.
-fn written(app: &TestApp) -> Vec<i64> {
+pub fn written(app: &TestApp) -> Vec<i64> {
     let mut tables = Tables::of(app);
     let all = ["letters", "address_proofs", "accounts", "sessions", "audit_log", "log_in_failures"];
     all.into_iter().map(|table| tables.count(table)).collect()
@@ -163,6 +163,7 @@ fn written(app: &TestApp) -> Vec<i64> {
 #[actix_web::test]
 async fn a_forgotten_passphrase_is_not_a_lost_journal() {
     let Scene { app, ann, .. } = Scene::open().await;
+    has_proved_address(&ann).await;
     let entry = ann.writes(with(reflection("x"), json!({ "text": { "title": "By the lake" } }))).await;
     let known = log_in(&app, ANN, PASSPHRASE).await.ok();
     let (phone, device) = (Person::of(&app, &known), known.text("/tokens/device_token"));
@@ -183,21 +184,22 @@ async fn a_forgotten_passphrase_is_not_a_lost_journal() {
     log_in(&app, ANN, PASSPHRASE).await.expect(401).refused("credentials_wrong");
     let ann = Person::of(&app, &log_in_again(&app, NEW, &device).await.ok());
     assert_eq!(ann.entry(&entry).await.ok().text("/text/title"), "By the lake");
-    assert_eq!(profile(&ann).await["email_verified"], json!(true), "whoever has the code reads the mail");
+    assert_eq!(profile(&ann).await["email_verified"], json!(true));
     assert_eq!(letter(&app, ANN).await.subject, "Your passphrase was changed");
 }
 
 #[actix_web::test]
 async fn a_code_works_once_for_half_an_hour_and_for_what_it_was_sent_for() {
-    let Scene { app, .. } = Scene::open().await;
+    let Scene { app, ann, .. } = Scene::open().await;
+    has_proved_address(&ann).await;
     let device = log_in(&app, ANN, PASSPHRASE).await.ok().text("/tokens/device_token");
     for impossible in ["", "no code", "0000-0000-0000-0000"] {
         sets(&app, impossible, NEW).await.expect(422).refused("code_invalid");
-        proves(&app, impossible).await.expect(422).refused("code_invalid");
+        proves(&ann, impossible).await.expect(422).refused("code_invalid");
     }
     forgets(&app, ANN).await;
     let code = letter(&app, ANN).await.code();
-    proves(&app, &code).await.expect(422).refused("code_invalid");
+    proves(&ann, &code).await.expect(422).refused("code_invalid");
     // A passphrase that is refused does not use it up.
     let easy = sets(&app, &code, "short").await.expect(422).refused("invalid");
     assert_eq!(easy.body["errors"][0]["pointer"], "/passphrase");
@@ -226,7 +228,8 @@ async fn a_code_works_once_for_half_an_hour_and_for_what_it_was_sent_for() {
 /// Somebody else may read the mail.
 #[actix_web::test]
 async fn for_a_day_after_a_reset_only_a_device_that_the_account_knows_logs_in() {
-    let Scene { app, therapist, .. } = Scene::open().await;
+    let Scene { app, therapist, ann, .. } = Scene::open().await;
+    has_proved_address(&ann).await;
     let device = log_in(&app, ANN, PASSPHRASE).await.ok().text("/tokens/device_token");
     let sessions = || Tables::of(&app).count("sessions WHERE revoked_at IS NULL");
     let resets = async |passphrase: &str| {
@@ -254,6 +257,7 @@ async fn for_a_day_after_a_reset_only_a_device_that_the_account_knows_logs_in() 
 
     // Where no device is known, none is asked for.
     let ben = app.patient(&therapist, "Ben Roth").await;
+    has_proved_address(&ben).await;
     ben.act("/v1/auth/logout").send().await.no_content();
     let email = "ben.roth@example.org";
     forgets(&app, email).await;
@@ -264,6 +268,7 @@ async fn for_a_day_after_a_reset_only_a_device_that_the_account_knows_logs_in() 
 #[actix_web::test]
 async fn after_a_reset_a_second_factor_is_as_good_as_a_known_device() {
     let Scene { app, ann, .. } = Scene::open().await;
+    has_proved_address(&ann).await;
     let (secret, _) = with_factor(&ann).await;
     assert_eq!(subjects(&app, ANN).await, ["The second factor of your account"]);
     forgets(&app, ANN).await;
@@ -276,7 +281,8 @@ async fn after_a_reset_a_second_factor_is_as_good_as_a_known_device() {
 
 #[actix_web::test]
 async fn a_code_opens_the_account_of_its_address_alone() {
-    let Scene { app, therapist, .. } = Scene::open().await;
+    let Scene { app, therapist, ann, .. } = Scene::open().await;
+    has_proved_address(&ann).await;
     let ben = app.patient(&therapist, "Ben Roth").await;
     forgets(&app, ANN).await;
     sets(&app, &letter(&app, ANN).await.code(), NEW).await.ok();
@@ -287,7 +293,9 @@ async fn a_code_opens_the_account_of_its_address_alone() {
 
 #[actix_web::test]
 async fn a_proof_that_was_changed_from_outside_opens_nothing() {
-    let Scene { app, .. } = Scene::open().await;
+    let Scene { app, admin, ann, .. } = Scene::open().await;
+    has_proved_address(&admin).await;
+    has_proved_address(&ann).await;
     forgets(&app, "ada@lakeside.example").await;
     let code = letter(&app, "ada@lakeside.example").await.code();
     let ann = "(SELECT email_key FROM accounts WHERE patient_id IS NOT NULL)";
@@ -299,11 +307,14 @@ async fn a_proof_that_was_changed_from_outside_opens_nothing() {
 
 #[actix_web::test]
 async fn s7_nothing_tells_whether_an_address_has_an_account() {
-    let Scene { app, therapist, .. } = Scene::open().await;
+    let Scene { app, therapist, ann, .. } = Scene::open().await;
+    has_proved_address(&ann).await;
     let ben = app.patient(&therapist, "Ben Roth").await;
+    has_proved_address(&ben).await;
     disable(&app, ben.account.parse().unwrap()).await;
+    let silent = ["nobody.here@example.org", "ben.roth@example.org", "thea.brandt@example.org"];
     let mut all = Vec::new();
-    for email in [ANN, "nobody.here@example.org", "ben.roth@example.org"] {
+    for email in [ANN].into_iter().chain(silent) {
         let before = written(&app);
         let answer = forgets(&app, email).await;
         let more: Vec<i64> = written(&app).iter().zip(before).map(|(after, before)| after - before).collect();
@@ -312,23 +323,24 @@ async fn s7_nothing_tells_whether_an_address_has_an_account() {
     }
     assert_eq!(all[1], all[0]);
     assert_eq!(all[2], all[0]);
+    assert_eq!(all[3], all[0], "an address that nobody has proved");
     // Nor what is stored: the same columns are filled, with values as long.
     let mut tables = Tables::of(&app);
     assert_eq!(tables.count("(SELECT DISTINCT length(doc) AS n FROM letters) sizes"), 1);
-    assert_eq!(tables.count("address_proofs WHERE account_id IS NULL"), 3);
+    assert_eq!(tables.count("address_proofs WHERE account_id IS NULL"), 4);
     // Only one of them leaves.
     assert_eq!(mail(&app, ANN).await.len(), 1);
-    for silent in ["nobody.here@example.org", "ben.roth@example.org"] {
-        assert_eq!(mail(&app, silent).await.len(), 0, "{silent}");
+    for email in silent {
+        assert_eq!(mail(&app, email).await.len(), 0, "{email}");
     }
-    assert_eq!(tables.count("letters WHERE done_at IS NOT NULL"), 3);
+    assert_eq!(tables.count("letters WHERE done_at IS NOT NULL"), 4);
     // However often somebody asks, an address gets five letters an hour.
     for email in [ANN, "nobody.here@example.org"] {
         for _ in 0..9 {
             assert_eq!(seen(&forgets(&app, email).await), all[0].0);
         }
     }
-    assert_eq!(tables.count("letters"), 11);
+    assert_eq!(tables.count("letters"), 12);
     assert_eq!(mail(&app, ANN).await.len(), 4);
 }
 
@@ -401,9 +413,9 @@ async fn an_address_is_proved_by_a_code_that_was_sent_there() {
     assert_eq!(answer.body["expires_in"], json!(24 * 3600));
     let code = letter(&app, ANN).await.code();
     app.wait(SignedDuration::from_hours(24) - SECOND);
-    proves(&app, &code).await.ok();
+    proves(&ann, &code).await.ok();
     assert_eq!(profile(&ann).await["email_verified"], json!(true));
-    proves(&app, &code).await.expect(422).refused("code_invalid");
+    proves(&ann, &code).await.expect(422).refused("code_invalid");
     ann.act("/v1/me/email/verification").send().await.expect(409).refused("state_conflict");
     log_in(&app, ANN, PASSPHRASE).await.ok();
 }
@@ -437,7 +449,7 @@ async fn a_new_address_counts_once_it_is_proved_and_the_old_one_is_told() {
     assert_eq!(letter(&app, ANN).await.subject, "A new e-mail address for your account");
     let code = letter(&app, other).await.code();
     log_in(&app, other, PASSPHRASE).await.expect(401);
-    proves(&app, &code).await.ok();
+    proves(&ann, &code).await.ok();
     let shown = profile(&ann).await;
     assert_eq!((&shown["email"], &shown["email_verified"]), (&json!(other), &json!(true)));
     assert!(shown.get("pending_email").is_none(), "{shown}");
@@ -468,7 +480,7 @@ async fn s7_a_new_address_that_somebody_has_is_answered_alike() {
     // Nobody takes an address that another account got meanwhile.
     let code = letter(&app, "nobody.here@example.org").await.code();
     app.patient(&therapist, "Nobody Here").await;
-    proves(&app, &code).await.expect(422).refused("code_invalid");
+    proves(&ann, &code).await.expect(422).refused("code_invalid");
     assert_eq!(profile(&ann).await["email"], ANN);
 }
 
@@ -533,42 +545,6 @@ async fn without_an_invitation_nobody_registers_unless_the_operator_says_so() {
     let refused = app.post("/v1/auth/register", form).send().await.expect(422).refused("invalid");
     assert_eq!(refused.body["errors"][0]["pointer"], "/code");
     assert!(mail(&app, "cleo.hart@example.org").await.is_empty());
-}
-
-#[actix_web::test]
-async fn where_registration_is_open_an_account_is_made_once_the_address_is_proved() {
-    let Scene { app, .. } = Scene::open_with(|config| config.registration = Registration::Open).await;
-    let form = |name: &str| {
-        let mut form = registration(name, "");
-        form.as_object_mut().unwrap().remove("code");
-        form
-    };
-    let mut all = Vec::new();
-    for name in ["Ann Walker", "Cleo Hart"] {
-        let before = written(&app);
-        let answer = app.post("/v1/auth/register", form(name)).send().await.expect(202);
-        let more: Vec<i64> = written(&app).iter().zip(before).map(|(after, before)| after - before).collect();
-        assert_eq!(more, [1, 1, 0, 0, 0, 0], "{name}");
-        all.push(seen(&answer));
-    }
-    assert_eq!(all[0], all[1], "the same for an address that has an account");
-    assert_eq!(letter(&app, ANN).await.subject, "You have an account");
-    let code = letter(&app, "cleo.hart@example.org").await.code();
-    log_in(&app, "cleo.hart@example.org", PASSPHRASE).await.expect(401);
-
-    // It is good for the address that it was sent to, and for one use.
-    let with_code = |name: &str| with(form(name), json!({ "code": code }));
-    app.post("/v1/auth/register", with_code("Dan Ives")).send().await.expect(422).refused("code_invalid");
-    let child = with(with_code("Cleo Hart"), json!({ "adult": false }));
-    app.post("/v1/auth/register", child).send().await.expect(422).refused("invalid");
-    let made = app.post("/v1/auth/register", with_code("Cleo Hart")).send().await.created();
-    let cleo = Person::of(&app, &made);
-    app.post("/v1/auth/register", with_code("Cleo Hart")).send().await.expect(422).refused("code_invalid");
-    assert_eq!(made.text("/account/kind"), "patient");
-    assert_eq!(profile(&cleo).await["email_verified"], json!(true));
-    assert!(cleo.care_links().await.is_empty());
-    let entry = cleo.writes(reflection("Lake")).await;
-    cleo.entry(&entry).await.ok();
 }
 
 /// The subjects of letters to an address that have left since this was asked last.

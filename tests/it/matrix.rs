@@ -15,7 +15,7 @@ use crate::support::world::{CANARY, COLUMNS, World, like_granted};
 const GOLDEN: &str = include_str!("../golden/authz_matrix.txt");
 
 /// The operations that need no token: the whole list.
-const PUBLIC: [&str; 24] = [
+const PUBLIC: [&str; 23] = [
     "begin_passkey_log_in",
     "confirm_passphrase_reset",
     "get_authorization_server",
@@ -39,7 +39,6 @@ const PUBLIC: [&str; 24] = [
     "reset_credential",
     "revoke_token",
     "set_up",
-    "verify_email",
 ];
 
 /// They are in no relation to Ann: nothing that names her reaches them.

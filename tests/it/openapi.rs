@@ -37,7 +37,6 @@ const PUBLIC: &[&str] = &[
     "reset_credential",
     "revoke_token",
     "set_up",
-    "verify_email",
 ];
 
 const METHODS: &[&str] = &["get", "put", "post", "delete", "options", "head", "patch", "trace"];

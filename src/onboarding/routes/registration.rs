@@ -21,7 +21,7 @@ use crate::kernel::locale::{country, language};
 use crate::kernel::{Fields, JoinCode, Result, Text, Zone};
 use crate::letters::ProofPurpose;
 use crate::letters::routes::LetterSentView;
-use crate::onboarding::model::{Person, Registration};
+use crate::onboarding::model::{Person, Registration, TypedCode};
 use crate::onboarding::registration::{self, JoinResult};
 use crate::onboarding::{opening, setup};
 use crate::state::State;
@@ -56,10 +56,13 @@ pub(super) struct SetUp {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Register {
-    /// The code of the invitation, or of the letter that a registration without one has sent. Case, spaces and hyphens
-    /// do not matter. Without a code, a server with open registration sends that letter.
+    /// The code of the invitation; required where registration is not open. Case, spaces and hyphens do not matter.
     #[schema(nullable = false, example = "7K2M-9XQ4-T0VB-HS3D")]
     code: Option<String>,
+    /// The code of the letter that the same registration without this field has sent, where registration is open. Case,
+    /// spaces and hyphens do not matter.
+    #[schema(nullable = false, example = "N4RC-81WT-ZK6E-0PJ9")]
+    email_code: Option<String>,
     /// The person's name.
     #[schema(min_length = 1, max_length = 120, example = "Ann Walker")]
     name: String,
@@ -167,8 +170,9 @@ impl Register {
         let locale = fields.take("/locale", language(self.locale.as_deref().unwrap_or("en")));
         let country = self.country.and_then(|text| fields.take("/country", country(&text)));
         let (person, locale) = fields.finish(person.zip(locale))?;
-        let code = self.code.and_then(|code| JoinCode::parse(&code));
-        Ok(Registration { code, person, adult: self.adult, zone, locale, country })
+        let code = self.code.map(|code| TypedCode::parse(&code));
+        let email_code = self.email_code.map(|code| TypedCode::parse(&code));
+        Ok(Registration { code, email_code, person, adult: self.adult, zone, locale, country })
     }
 }
 
@@ -207,27 +211,29 @@ pub(super) async fn set_up(body: Body<SetUp, SIGN_IN_BYTES>, parts: SessionParts
 
 /// Register
 ///
-/// With a code: makes an account and logs it in. A patient's care link to the inviting therapist is then `accepted`; a
-/// member of staff is a member of the clinic. An address that is taken is answered like an invalid code, and the code
-/// stays unused. For 24 hours, the used code with the same address and passphrase logs the account in: the first answer
-/// may be lost.
+/// Makes an account with the code of an invitation and logs it in. A patient's care link to the inviting therapist is
+/// then `accepted`; a member of staff is a member of the clinic. An address that is taken is answered like an invalid
+/// code, and the code stays unused. For 24 hours, the used code with the same address and passphrase logs the account
+/// in: the first answer may be lost.
 ///
-/// Without a code, where registration is open to patients: sends a letter with a code to the address; the same form
-/// with that code then makes the account. The answer is the same for an address that has an account, which gets a
-/// letter that says so.
+/// Where registration is open (`open_registration` of `get_meta`), patients need no invitation, and every address is
+/// proved first: without `email_code`, this sends a letter with a code to the address, also if there is an invitation.
+/// The same form with that code as `email_code` then makes the account, with a proved address. Each code is good once.
+/// The answer is the same for an address that has an account, which gets a letter that says so and how to accept the
+/// invitation there. At most five letters an hour go to an address.
+///
+/// Where it is not open, somebody who holds an unused invitation can find out whether an address has an account: 422
+/// if it has, and an account made, with the invitation used, if not. Refusals are limited for each network.
 #[utoipa::path(tag = "identity", request_body = Register, security(()),
     responses((status = 201, description = "The account and its tokens", body = SignedInView),
         (status = 200, description = "It was made before; new tokens", body = SignedInView),
         (status = 202, description = "A letter with a code is on its way", body = LetterSentView), AuthErrors))]
 #[post("/auth/register")]
 pub(super) async fn register(body: Body<Register, SIGN_IN_BYTES>, parts: SessionParts) -> Result<Reply> {
-    let (body, (state, passwords, tokens)) = (body.into_inner(), &parts);
-    if body.code.is_none() {
-        opening::request_code(state, body.parse()?).await?;
+    let (registration, (state, passwords, tokens)) = (body.into_inner().parse()?, &parts);
+    let Some(registered) = opening::register(state, passwords, Arc::clone(tokens), registration).await? else {
         return Ok(Reply::ok(&LetterSentView::of(ProofPurpose::Register)).accepted().no_store());
-    }
-    let registration = body.parse()?;
-    let registered = registration::register(state, passwords, Arc::clone(tokens), registration).await?;
+    };
     let (created, view) = (registered.created, SignedInView::from(registered.account));
     Ok(Reply::ok(&view).created_if(created, "/v1/me").no_store())
 }

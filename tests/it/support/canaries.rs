@@ -141,7 +141,7 @@ pub async fn journey(web: &Web, code: &str) -> Left {
         let forgetful = json!({ "email": email(forgetful) });
         web.expect(post.clone(), "/v1/auth/passphrase-reset", forgetful, 202).await;
     }
-    web.expect(post.clone(), "/v1/auth/verify-email", json!({ "code": said("code") }), 422).await;
+    ann.expect(post.clone(), "/v1/auth/verify-email", json!({ "code": said("code") }), 422).await;
     let wrong = json!({ "code": said("code"), "passphrase": said("river at dusk") });
     web.expect(post.clone(), "/v1/auth/passphrase-reset/confirm", wrong, 422).await;
 

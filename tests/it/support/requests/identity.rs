@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Ask, Asker};
-use crate::support::accounts::{code_of, code_sent_to, proves, with_factor};
+use crate::support::accounts::{code_of, code_sent_to, has_proved_address, proves, with_factor};
 use crate::support::app::new_id;
 use crate::support::authenticator::{made, with_passkey};
 use crate::support::people::{PASSPHRASE, Person, Session, registration};
@@ -85,7 +85,8 @@ async fn account(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             Ask::post("/v1/auth/passphrase-reset").with(json!({ "email": "ann.walker@example.org" }))
         }
         "confirm_passphrase_reset" => {
-            let (_, email) = newcomer(asker).await;
+            let (person, email) = newcomer(asker).await;
+            has_proved_address(&person).await;
             world.app.post("/v1/auth/passphrase-reset", json!({ "email": email })).send().await.expect(202);
             let code = code_sent_to(&world.app, &email).await;
             Ask::post("/v1/auth/passphrase-reset/confirm").with(json!({ "code": code, "passphrase": PASSPHRASE }))
@@ -93,7 +94,12 @@ async fn account(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
         "verify_email" => {
             let (person, email) = newcomer(asker).await;
             person.act("/v1/me/email/verification").send().await.ok();
-            Ask::post("/v1/auth/verify-email").with(json!({ "code": code_sent_to(&world.app, &email).await }))
+            let code = code_sent_to(&world.app, &email).await;
+            let mut ask = Ask::post("/v1/auth/verify-email").with(json!({ "code": code }));
+            if here {
+                ask.session = Some(person.session);
+            }
+            ask
         }
         "send_verification" => Ask::post("/v1/me/email/verification"),
         "change_email" => {
