@@ -155,7 +155,7 @@ fn guesses() -> Vec<(&'static str, Value, bool)> {
         ("/v1/auth/passphrase-reset", json!({ "email": "no address" }), false),
         ("/v1/auth/passphrase-reset/confirm", json!({ "code": code, "passphrase": passphrase }), false),
         ("/v1/auth/staff-reset", json!({ "code": code, "email": ANN, "passphrase": passphrase }), false),
-        ("/v1/auth/verify-email", json!({ "code": code }), false),
+        ("/v1/auth/verify-email", json!({ "code": code }), true),
         ("/v1/setup", set_up, false),
         ("/v1/invitations/accept", json!({ "code": code }), true),
         ("/v1/me/passphrase", json!({ "passphrase": WRONG, "new_passphrase": passphrase }), true),

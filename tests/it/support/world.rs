@@ -133,7 +133,7 @@ async fn names_own_session(person: &Person, name: &str) {
 async fn proves_address(person: &Person) {
     person.act("/v1/me/email/verification").send().await.ok();
     let code = code_sent_to(&person.app, &email_of(person)).await;
-    person.app.post("/v1/auth/verify-email", json!({ "code": code })).send().await.ok();
+    person.post("/v1/auth/verify-email", json!({ "code": code })).send().await.ok();
 }
 
 /// The address with which somebody of the world but its admin has registered.
