@@ -69,7 +69,8 @@ pub async fn prepare_passphrase<K: AccountPolicy>(
     Ok(NewPassphrase { own, new: Some(credential) })
 }
 
-/// Changes the passphrase, ends the other sessions and tells the owner.
+/// Changes the passphrase, ends the other sessions and tells the owner. An address that was asked for and is not proved
+/// is forgotten: somebody else may have asked for it.
 ///
 /// # Errors
 ///
@@ -81,7 +82,10 @@ pub fn change_passphrase<K>(
     wish: &NewPassphrase,
 ) -> Result<Outcome<()>> {
     let credential = wish.new.as_ref().ok_or_else(not_fitting)?;
-    wish.own.store(tx, &AccountChange { credential: Some(credential.clone()), ..wish.own.unchanged() }, live.now())?;
+    let unchanged = wish.own.unchanged();
+    let profile = Profile { pending: None, ..unchanged.profile.clone() };
+    let change = AccountChange { credential: Some(credential.clone()), profile, ..unchanged };
+    wish.own.store(tx, &change, live.now())?;
     upkeep::end_sessions(tx, live.account(), Some(live.session()), live.now())?;
     wish.own.tell_owner(tx, vault, Some(live.session()), SecurityEvent::PassphraseChanged, live.now())?;
     Ok(Outcome::ok(live.account(), ()))
@@ -121,8 +125,9 @@ async fn find_proof(state: &State, code: Option<JoinCode>, purpose: ProofPurpose
     found.ok_or_else(refused)
 }
 
-/// Sets a new passphrase with a code that was sent to the address. Every session ends, and the owner is told. For a day
-/// only devices log in that the account knows, if it knows any.
+/// Sets a new passphrase with a code that was sent to the address. Every session ends, an address that was asked for and
+/// is not proved is forgotten, and the owner is told. For a day only devices log in that the account knows, if it knows
+/// any.
 ///
 /// # Errors
 ///
@@ -141,7 +146,9 @@ pub async fn confirm_reset(
     let mut fields = Fields::new();
     let new = fields.take("/passphrase", Passphrase::new(passphrase, Some(own.email())));
     let credential = passwords.hash(fields.finish(new)?, &state.entropy).await?;
-    let change = AccountChange { credential: Some(credential), ..own.unchanged() };
+    let unchanged = own.unchanged();
+    let profile = Profile { pending: None, ..unchanged.profile.clone() };
+    let change = AccountChange { credential: Some(credential), profile, ..unchanged };
     let vault = state.vault.clone();
     let unit = state.db.write(move |tx| {
         if !proofs::redeem(tx, &proof, now)? {
@@ -227,7 +234,7 @@ pub struct NewAddress {
     code: Option<(NewProof, Vec<PreparedLetter>)>,
 }
 
-/// Returns the error for an address that was sent enough codes.
+/// Returns the error for an address that was sent enough codes, and for an account that has asked for enough.
 fn too_many() -> Error {
     Error::TooMany(u32::try_from(proofs::WITHIN.as_secs()).unwrap_or(u32::MAX))
 }
@@ -240,18 +247,15 @@ async fn prepare_code(
     to: &Email,
     now: Timestamp,
 ) -> Result<(NewProof, PreparedLetter)> {
-    let key = email_key(&state.vault, to);
-    let asked = key.clone();
-    let read = state
-        .db
-        .read(move |tx| Ok((is_email_taken(tx, &asked)?, proofs::has_room(tx, &asked, ProofPurpose::Verify, now)?)));
+    let (key, account) = (email_key(&state.vault, to), Some(own.account()));
+    let proof = NewProof { id: state.entropy.id(now), purpose: ProofPurpose::Verify, email_key: key, account };
+    let asked = proof.clone();
+    let read = state.db.read(move |tx| Ok((is_email_taken(tx, &asked.email_key)?, proofs::has_room(tx, &asked, now)?)));
     let (taken, room) = read.await?;
     if !room {
         return Err(too_many());
     }
-    let taken = taken && key != own.email_key();
-    let account = Some(own.account());
-    let proof = NewProof { id: state.entropy.id(now), purpose: ProofPurpose::Verify, email_key: key, account };
+    let taken = taken && proof.email_key != own.email_key();
     let what = if taken { (LetterKind::Known, None) } else { (LetterKind::Verify, Some(&proof)) };
     let letter = letter_to(state, own, to, what, now).await?;
     Ok((proof, letter))
@@ -358,6 +362,7 @@ pub fn disable<K>(tx: &mut Tx<'_>, vault: &Vault, live: &Live<K>, wish: &Disabli
     }
     members::check_replaceable(tx, live.account())?;
     wish.own.store(tx, &AccountChange { disabled_at: Some(live.now()), ..wish.own.unchanged() }, live.now())?;
+    proofs::void_of(tx, live.account(), live.now())?;
     wish.own.tell_owner(tx, vault, Some(live.session()), SecurityEvent::Disabled, live.now())?;
     upkeep::end_sessions(tx, live.account(), None, live.now())?;
     Ok(Outcome::ok(live.account(), ()))

@@ -250,9 +250,9 @@ async fn request_passphrase_reset(
 
 /// Set a new passphrase with a code
 ///
-/// Ends every session of the account; the devices keep what they hold. A letter tells the owner. Nothing that was
-/// written is lost. If a device was logged in, a log-in needs the `device_token` of such a device for 24
-/// hours, or a second factor.
+/// Ends every session of the account; the devices keep what they hold. Another address that was asked for and is not
+/// proved yet is forgotten. A letter tells the owner. Nothing that was written is lost. If a device was logged in, a log-in
+/// needs the `device_token` of such a device for 24 hours, or a second factor.
 #[utoipa::path(tag = "identity", request_body = ConfirmPassphraseReset, security(()),
     responses((status = 200, description = "The passphrase is set", body = AccountChangedView), AuthErrors))]
 #[post("/auth/passphrase-reset/confirm")]
@@ -281,7 +281,8 @@ async fn verify_email(
     state: web::Data<State>,
 ) -> Result<Reply> {
     let vault = state.vault.clone();
-    let asked = request.prepare(async |asked| asked.body.into_inner().prepare(&state, &caller).await).await;
+    let asked =
+        caller.prepare(&state, request, async |asked| asked.body.into_inner().prepare(&state, &caller).await).await;
     let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, wish: &_| actions::verify_email(tx, &vault, live, wish);
     let answer = caller.change(&state, asked, |command| Ok(command.body), work, |_, _, _| Ok(()));
     answer.await?.reply(|()| Ok(AccountChangedView::reply()))
@@ -289,8 +290,9 @@ async fn verify_email(
 
 /// Change the passphrase
 ///
-/// Ends every other session of the account; their devices keep what they hold. A letter tells the owner. A wrong
-/// passphrase is counted like a failed log-in. With a second factor this asks for a code within 5 minutes.
+/// Ends every other session of the account; their devices keep what they hold. Another address that was asked for and
+/// is not proved yet is forgotten. A letter tells the owner. A wrong passphrase is counted like a failed log-in. With a
+/// second factor this asks for a code within 5 minutes.
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader), request_body = ChangePassphrase,
     responses((status = 200, description = "It is changed", body = AccountChangedView), WriteErrors))]
 #[post("/me/passphrase")]
@@ -300,7 +302,8 @@ async fn change_passphrase(
     parts: PassphraseParts,
 ) -> Result<Reply> {
     let (state, vault) = (&parts.0, parts.0.vault.clone());
-    let asked = request.prepare(async |asked| asked.body.into_inner().prepare(&parts, &caller).await).await;
+    let asked =
+        caller.prepare(state, request, async |asked| asked.body.into_inner().prepare(&parts, &caller).await).await;
     let work = move |tx: &mut Tx<'_>, live: &Live<WithPassphrase>, wish: &_| {
         actions::change_passphrase(tx, &vault, live, wish)
     };
@@ -311,8 +314,9 @@ async fn change_passphrase(
 /// Ask for another address
 ///
 /// Sends a code to the new address and a notice to the present one. The present one stays until the code is presented
-/// to `verify_email`, within 24 hours. An address that another account has is answered alike. With a second factor this
-/// asks for a code within 5 minutes.
+/// to `verify_email`, within 24 hours. An address that another account has is answered alike. At most five letters an hour
+/// go to an address, and ten codes an hour to all that an account asks for. With a second factor this asks for a code
+/// within 5 minutes.
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader), request_body = ChangeEmail,
     responses((status = 200, description = "A letter is on its way", body = LetterSentView), WriteErrors))]
 #[post("/me/email")]
@@ -322,7 +326,8 @@ async fn change_email(
     parts: PassphraseParts,
 ) -> Result<Reply> {
     let (state, vault) = (&parts.0, parts.0.vault.clone());
-    let asked = request.prepare(async |asked| asked.body.into_inner().prepare(&parts, &caller).await).await;
+    let asked =
+        caller.prepare(state, request, async |asked| asked.body.into_inner().prepare(&parts, &caller).await).await;
     let work = move |tx: &mut Tx<'_>, live: &Live<WithPassphrase>, wish: &_| actions::send_code(tx, &vault, live, wish);
     let answer = caller.change(state, asked, |command| Ok(command.body), work, |_, _, _| Ok(()));
     answer.await?.reply(|()| Ok(Reply::ok(&LetterSentView::of(ProofPurpose::Verify)).no_store()))
@@ -337,7 +342,7 @@ async fn change_email(
 #[post("/me/email/verification")]
 async fn send_verification(caller: Caller, request: Request, state: web::Data<State>) -> Result<Reply> {
     let vault = state.vault.clone();
-    let asked = request.prepare(async |_| actions::prepare_verification(&state, &caller).await).await;
+    let asked = caller.prepare(&state, request, async |_| actions::prepare_verification(&state, &caller).await).await;
     let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, wish: &_| actions::send_code(tx, &vault, live, wish);
     let answer = caller.change(&state, asked, |command| Ok(command.body), work, |_, _, _| Ok(()));
     answer.await?.reply(|()| Ok(Reply::ok(&LetterSentView::of(ProofPurpose::Verify)).no_store()))
@@ -356,7 +361,8 @@ async fn disable_account(
     parts: PassphraseParts,
 ) -> Result<Reply> {
     let (state, vault) = (&parts.0, parts.0.vault.clone());
-    let asked = request.prepare(async |asked| asked.body.into_inner().prepare(&parts, &caller).await).await;
+    let asked =
+        caller.prepare(state, request, async |asked| asked.body.into_inner().prepare(&parts, &caller).await).await;
     let work = move |tx: &mut Tx<'_>, live: &Live<WithPassphrase>, wish: &_| actions::disable(tx, &vault, live, wish);
     let answer = caller.change(state, asked, |command| Ok(command.body), work, |_, _, _| Ok(()));
     answer.await?.reply(|()| Ok(AccountChangedView::reply()))

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use super::access::{Access, Role};
 use super::clinics::require_admin;
 use super::links::{self, keys_of};
+use super::members::end_temporary;
+use super::model::Capabilities;
 use super::store::{self, Member};
 use super::write_scope::WriteScope;
 use crate::audit::{self, Record, Subject};
@@ -116,6 +118,7 @@ pub fn close(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<
         return Err(Error::state("open_links", ["close_clinic"]));
     }
     for member in members {
+        end_temporary(tx, (clinic, member.account_id), Capabilities::NONE, live.now())?;
         let version = tx.version_after(member.version);
         store::update_member(tx, &Member { ended_at: Some(At(live.now())), version, ..member })?;
         changes::note_closed(tx, Closed::Member(clinic, member.account_id), live.now())?;

@@ -7,7 +7,7 @@
 //! | `Door<Team>` | the patient; a therapist over a live link; `record` staff of a clinic of the patient's |
 //! | `Door<Clinical>` | a therapist over a live link; `record` staff of a clinic of the patient's |
 //! | `Door<Care>` | a therapist over a live link |
-//! | `Door<ViewAs>` | the patient, who sees what the therapist in the address sees now |
+//! | `Door<ViewAs>` | the patient, who sees what the therapist in the address, or who stands in for one, sees now |
 //! | `Door<Granted>` | as `Shared`; who stands in for the therapist of a live link |
 //! | `Door<Records>` | as `Team`; staff in an emergency |
 //! | `Door<Urgent>` | staff of a clinic of the patient's with `care` or `duty` |
@@ -95,12 +95,14 @@ impl Parts {
         // Nor is one whom the caller has nothing to do with: the same statement runs, and finds nobody.
         let asked = if self.met { patient } else { Id::from_uuid(Uuid::nil()) };
         let (known, who, now) = (owner || strange, live.account(), live.now());
-        let links = match reader.filter(|_| owner) {
+        let in_place_of = reader.filter(|_| owner);
+        let links = match in_place_of {
             Some(reader) => links_of_reader(tx, patient, reader)?,
             None if known => Vec::new(),
             None => store::relations(tx, asked, who)?,
         };
-        let covers = if known || !L::BY_COVER { Vec::new() } else { store::list_covered(tx, who, now)? };
+        let stands_in = in_place_of.or_else(|| (!known).then_some(who)).filter(|_| L::BY_COVER);
+        let covers = stands_in.map_or_else(|| Ok(Vec::new()), |who| store::list_covered(tx, who, now))?;
         let emergencies =
             if known || !L::BY_EMERGENCY { Vec::new() } else { store::list_in_emergency(tx, asked, who, now)? };
         // Who looks in the place of another is not admitted as themself.

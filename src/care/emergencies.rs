@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::access::{Access, Write};
-use super::clinics::clinic_for;
+use super::clinics::{check_second_factor, clinic_for};
 use super::links::keys_of;
 use super::model::{Capabilities, EmergencyDoc};
 use super::people::SealedNames;
@@ -112,21 +112,23 @@ pub fn begin(
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when it is not the caller's.
+/// [`Error::NotFound`] when it is not the caller's, and when it is over by now.
 pub fn show(tx: &mut Tx<'_>, access: &Access<Write>, outcome: Outcome<EmergencyKey>) -> Result<Shown> {
     let (clinic, account) = (access.clinic()?, access.account()?);
     let key = outcome.or_get(|id| {
         let found = store::find_emergency(tx, clinic, id)?.map(|row| row.key);
-        found.filter(|key| key.account_id == account && key.patient_id == access.patient()).ok_or(Error::NotFound)
+        let open = found.filter(|key| key.ends_at.0 > access.now());
+        open.filter(|key| key.account_id == account && key.patient_id == access.patient()).ok_or(Error::NotFound)
     })?;
     Ok((key, contact_of(tx, access)?))
 }
 
-/// Lets only admins of a clinic, and members who look after alerts, review accesses.
+/// Lets only admins of a clinic, and members who look after alerts, review accesses: the reasons are about patients.
 fn require_reviewer(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<()> {
     let works = store::memberships(tx, live.account())?;
     let may = |may: Capabilities| may.admin() || may.duty();
-    clinic_for(&works, Some(clinic), may).map(drop)
+    clinic_for(&works, Some(clinic), may)?;
+    check_second_factor(tx, live)
 }
 
 /// A page of accesses with the names of the staff.

@@ -9,7 +9,7 @@ use super::clinics::{require_admin, where_may};
 use super::links;
 use super::model::Capabilities;
 use super::people::SealedNames;
-use super::store::{self, Member};
+use super::store::{self, CoverRow, EmergencyKey, Member};
 use super::telling;
 use super::write_scope::WriteScope;
 use crate::audit::{self, Record, Subject};
@@ -21,6 +21,7 @@ use crate::identity::{self, Live, Notice, Staff, list_disabled};
 use crate::kernel::id::{Account, Clinic, Session};
 use crate::kernel::page::{Page, PageRequest, SMALL};
 use crate::kernel::{Code, Error, Id, Result};
+use crate::letters::proofs;
 use crate::state::State;
 use crate::vault::{Keys, Vault};
 
@@ -51,8 +52,8 @@ pub fn tag(member: &Member) -> EntityTag {
 }
 
 /// Changes a member's capabilities, or ends their work at the clinic. With the work, and with `care`, their care links
-/// there end, and the grants over them. A member who gets `care` again has no links. Of one who gets `record` the
-/// patients of the clinic are told. The present state again changes nothing.
+/// there end, the grants over them, and covers. A member who gets `care` again has none of them. Of one who gets
+/// `record` the patients of the clinic are told. The present state again changes nothing.
 ///
 /// # Errors
 ///
@@ -94,6 +95,8 @@ pub fn update(
             WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, &link))?;
         }
     }
+    let left = if change.ended { Capabilities::NONE } else { after };
+    end_temporary(tx, (clinic, account), left, live.now())?;
     let ended_at = change.ended.then_some(At(live.now()));
     let version = tx.version_after(member.version);
     let member = Member { capabilities: after.bits(), ended_at, version, ..member };
@@ -105,6 +108,36 @@ pub fn update(
         telling::begin(tx, (clinic, account), (live.session(), live.now()))?;
     }
     Ok(member)
+}
+
+/// Ends what a member reaches at a clinic for a time, as far as the capabilities that are `left` do not bear it: covers
+/// need `care`, an access in an emergency `care` or `duty`. Whoever gets them again starts with nothing.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub(super) fn end_temporary(
+    tx: &mut Tx<'_>,
+    (clinic, account): (Id<Clinic>, Id<Account>),
+    left: Capabilities,
+    now: Timestamp,
+) -> Result<()> {
+    if left.care() {
+        return Ok(());
+    }
+    for row in store::hold_covers_of(tx, clinic, account, now)? {
+        let (id, version) = (row.id, tx.version_after(row.version));
+        store::update_cover(tx, &CoverRow { ended_at: Some(At(now)), version, ..row })?;
+        changes::note_closed(tx, Closed::Cover(id), now)?;
+    }
+    if left.duty() {
+        return Ok(());
+    }
+    for key in store::hold_emergencies_of(tx, clinic, account, now)? {
+        let version = tx.version_after(key.version);
+        store::update_emergency(tx, &EmergencyKey { ends_at: At(now), version, ..key })?;
+    }
+    Ok(())
 }
 
 /// Checks that every clinic which this account administers has another admin.
@@ -131,9 +164,10 @@ fn require_other_admin(tx: &mut Tx<'_>, members: &[Member], account: Id<Account>
     Err(Error::state("last_admin", ["create_invitation", "update_member"]))
 }
 
-/// Whether somebody treats patients at a clinic: a member with `care` whose account is not disabled.
+/// Whether somebody treats patients at a clinic: a member with `care` whose account is not disabled. They are held as
+/// they are, so that nothing is made that hangs on a capability which another unit takes.
 pub fn is_therapist_at(tx: &mut Tx<'_>, clinic: Id<Clinic>, account: Id<Account>) -> Result<bool> {
-    let member = store::find_member(tx, clinic, account)?;
+    let member = store::hold_member(tx, clinic, account)?;
     let treats = member.is_some_and(|member| member.ended_at.is_none() && member.may().care());
     Ok(treats && list_disabled(tx, &[account])?.is_empty())
 }
@@ -156,6 +190,7 @@ pub fn leave(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<
     if !store::hold_links_of(tx, clinic, account)?.is_empty() {
         return Err(Error::state("open_links", ["end_care_link", "offer_transfer"]));
     }
+    end_temporary(tx, (clinic, account), Capabilities::NONE, live.now())?;
     let version = tx.version_after(member.version);
     store::update_member(tx, &Member { ended_at: Some(At(live.now())), version, ..member })?;
     changes::note_closed(tx, Closed::Member(clinic, account), live.now())
@@ -201,6 +236,8 @@ pub fn set_disabled(
     }
     if disabled {
         identity::ask_notice(tx, account, Notice::DisabledByAdmin, live.now())?;
+        // Who is enabled again finds nothing under way that somebody else has begun.
+        proofs::void_of(tx, account, live.now())?;
     }
     let act = if disabled { "disabled_by_admin" } else { "enabled_by_admin" };
     note_managed(tx, (vault, keys), live, account, act)?;
@@ -255,17 +292,20 @@ fn note_managed(
     audit::append(tx, vault, keys, subject, Some(live.account()), Some(live.session()), live.now(), &record)
 }
 
-/// Ends every care link of a therapist, at all of their clinics, for the server.
+/// Ends every care link of a therapist, at all of their clinics, for the server, and what they reach there for a time.
 ///
 /// # Errors
 ///
 /// When the database cannot be written.
 pub fn end_links_of(tx: &mut Tx<'_>, planner: &dyn Planner, account: Id<Account>, now: Timestamp) -> Result<()> {
     for (clinic, _) in store::memberships(tx, account)? {
+        // Nobody is let in by them meanwhile.
+        store::hold_members(tx, clinic)?;
         for link in store::hold_links_of(tx, clinic, account)? {
             let access = Access::new(link.patient, Role::Server, None, None, now);
             WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, &link))?;
         }
+        end_temporary(tx, (clinic, account), Capabilities::NONE, now)?;
     }
     Ok(())
 }

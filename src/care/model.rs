@@ -16,6 +16,8 @@ impl Capabilities {
     const NAMES: [(&'static str, i32); 4] =
         [("care", Self::CARE), ("record", Self::RECORD), ("duty", Self::DUTY), ("admin", Self::ADMIN)];
 
+    /// None: of somebody who does not work there.
+    pub const NONE: Self = Self(0);
     /// Managing people and protocols, and nothing else.
     pub const ADMIN_ONLY: Self = Self(Self::ADMIN);
     /// All of them, for a practice of one person.

@@ -100,8 +100,8 @@ policies! {
     Clinical for Staff: relations => relations.therapist().or_else(|| relations.recorder());
     /// Admits linked therapists.
     Care for Staff: relations => relations.therapist();
-    /// Admits the patient, in the role of the therapist whom the address names.
-    ViewAs for Patient: relations => relations.therapist();
+    /// Admits the patient, in the role of the therapist whom the address names, or of whoever stands in for one.
+    ViewAs for Patient, BY_COVER: relations => relations.therapist().or_else(|| relations.cover());
 }
 
 impl<P: Policy> Policy for Unlocked<P> {

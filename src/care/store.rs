@@ -10,16 +10,16 @@ use diesel::prelude::*;
 
 pub use clinics::{
     Member, Telling, asks_factor, clinic_docs, count_members, find_factor_rule, find_member, find_telling,
-    find_to_tell, first_clinic, hold_members, insert_clinic, insert_member, list_members, memberships, update_member,
-    update_telling,
+    find_to_tell, first_clinic, hold_member, hold_members, insert_clinic, insert_member, list_members, memberships,
+    update_member, update_telling,
 };
 pub use covers::{
-    CoverRow, CoverTelling, count_covers, find_cover, find_cover_telling, find_cover_to_tell, hold_cover, insert_cover,
-    list_covered, list_covers, update_cover, update_cover_telling,
+    CoverRow, CoverTelling, count_covers, find_cover, find_cover_telling, find_cover_to_tell, hold_cover,
+    hold_covers_of, insert_cover, list_covered, list_covers, update_cover, update_cover_telling,
 };
 pub use emergencies::{
-    EmergencyKey, EmergencyRow, find_emergency, hold_emergency, insert_emergency, list_emergencies, list_in_emergency,
-    list_open_emergencies, update_emergency,
+    EmergencyKey, EmergencyRow, find_emergency, hold_emergencies_of, hold_emergency, insert_emergency,
+    list_emergencies, list_in_emergency, list_open_emergencies, update_emergency,
 };
 pub use links::{
     Link, LinkRow, PatientRow, count_live_links, count_patients, find_link, find_link_of, find_link_with,

@@ -5,6 +5,7 @@
 //! could: then the same grants are made anew, to the colleague alone. Without that the new link starts empty.
 
 use super::access::{Access, Read, Write};
+use super::clinics::check_second_factor;
 use super::grants;
 use super::links::{self, note_shown};
 use super::members;
@@ -13,7 +14,7 @@ use super::people::SealedNames;
 use super::store::{self, Link, TransferRow};
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
-use crate::identity::{Live, Staff};
+use crate::identity::{Live, Need, Staff};
 use crate::kernel::id::{Account, CareLink};
 use crate::kernel::{Entropy, Error, Id, Result};
 use crate::vault::{Keys, Vault};
@@ -32,7 +33,8 @@ pub fn state_of(row: &TransferRow) -> Result<TransferState> {
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when the link has ended or is not the caller's; [`Error::State`] before it is confirmed;
+/// [`Error::NotFound`] when the link has ended or is not the caller's;
+/// [`Code::SecondFactorMissing`](crate::kernel::Code::SecondFactorMissing); [`Error::State`] before it is confirmed;
 /// [`Error::Invalid`] when the other account is no other therapist of the clinic.
 pub fn offer(
     tx: &mut Tx<'_>,
@@ -42,6 +44,7 @@ pub fn offer(
     to: Id<Account>,
 ) -> Result<TransferRow> {
     let link = links::own_live(tx, live, id)?;
+    check_second_factor(tx, live)?;
     if link.state != LinkState::Active {
         return Err(Error::state(link.state.name(), ["confirm_care_link"]));
     }
@@ -131,7 +134,8 @@ pub struct TransferAnswer {
 /// # Errors
 ///
 /// [`Error::NotFound`] when there is no such transfer; [`Error::State`] when it was answered otherwise or taken back,
-/// when its link has ended, and when the colleague no longer works there; [`Error::LimitReached`].
+/// when its link has ended, and when the colleague no longer works there; [`Error::StepUp`] to agree without a fresh
+/// proof, of accounts with a second factor or the lock; [`Error::LimitReached`].
 pub fn answer(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -155,6 +159,7 @@ pub fn answer(
         return Err(Error::state(link.state.name(), []));
     }
     if answer.accept {
+        access.require(Need::Guarded)?;
         accept(tx, access, (&link, new), row.therapist_id, answer.keep_grants, entropy)?;
     }
     let version = tx.version_after(row.version);

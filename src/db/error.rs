@@ -33,6 +33,9 @@ impl From<Diesel> for Error {
             "could not receive data from server",
             "could not send data to server",
             "SSL SYSCALL error",
+            // Two units made the same row at once: the later one, run again, finds it. SQLite has one writer and other
+            // words: there it is a fault.
+            "duplicate key value violates unique constraint",
         ]) {
             Self::Transient(Box::new(error))
         } else {

@@ -11,7 +11,7 @@ use super::visible::{Visible, visible};
 use crate::care::model::LinkState;
 use crate::care::store::{Link, find_link, list_active_links};
 use crate::care::{Access, Read, grants};
-use crate::changes::{Entity, ForReaders};
+use crate::changes::{Entity, ForReaders, ReaderEvent};
 use crate::course;
 use crate::db::{LastStep, Note, Tx};
 use crate::exercises::{Responses, store as responses};
@@ -162,8 +162,8 @@ impl OfPatient<'_> {
         Ok(self.links.clone().unwrap_or_default())
     }
 
-    /// Follows a change of a care link. With an active one its therapist sees the infusions; with its end they hold
-    /// nothing any more, if they held something.
+    /// Follows a change of a care link. With an active one its therapist sees the infusions, and what was granted over
+    /// it before; with its end they hold nothing any more, if they held something.
     fn link(&mut self, tx: &mut Tx<'_>, id: Id<CareLink>, touched: &mut Touched) -> Result<()> {
         let Some(link) = find_link(tx, id)? else { return Ok(()) };
         match link.state {
@@ -172,6 +172,12 @@ impl OfPatient<'_> {
                 for (id, _) in course::list_infusion_versions(tx, &self.access)? {
                     touched.thing((Entity::Infusion, id.any()), Touch::opened());
                 }
+                // After a transfer grants are there before the link is active.
+                let (named, items) = grants::store::list_named(tx, &self.access, id)?;
+                for grant in named {
+                    touched.thing((Entity::Grant, grant.any()), Touch::opened());
+                }
+                touched.add(ReaderEvent::Opened(items));
             }
             LinkState::Ended => {
                 if store::has_link(tx, id)? {

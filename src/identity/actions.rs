@@ -304,7 +304,8 @@ impl LogInAttempt {
 /// # Errors
 ///
 /// [`Code::CredentialsWrong`], [`Code::SecondFactorRequired`], [`Code::SecondFactorWrong`]; for a day after the passphrase
-/// was reset, [`Code::KnownDeviceRequired`].
+/// was reset, [`Code::KnownDeviceRequired`]; [`Error::Unavailable`] when the account was changed since its passphrase was
+/// looked at: sent again, the request is judged anew.
 pub async fn log_in(
     state: &State,
     passwords: &Passwords,
@@ -337,8 +338,13 @@ pub async fn log_in(
         None => None,
     };
     let (vault, opening, own_keys) = (state.vault.clone(), SessionSecrets::draw(state, now), keys.clone());
+    let seen = found.as_ref().map(|found| found.account.version);
     let verdict = state.db.write(move |tx| {
-        let row = store::find_account(tx, id)?;
+        // Held, so that no session is opened with a passphrase beside the unit that changes it and ends all sessions.
+        let row = store::hold_account(tx, id)?;
+        if fits && row.as_ref().map(|row| row.version) != seen {
+            return Err(Error::Unavailable("the account was changed at the same time"));
+        }
         let row = row.filter(|row| fits && row.disabled_at.is_none());
         let with_code = row.as_ref().is_some_and(|row| row.factor_since.is_some());
         let mut right = row.is_some();
@@ -346,9 +352,13 @@ pub async fn log_in(
             // While log-ins rest, the right passphrase is answered like a wrong one.
             right = !attempt.rests(tx, now)?;
             if right {
+                // What comes while codes rest is not used up.
+                let resting = code_attempt.rests(tx, now)?;
+                let keys = own_keys.as_ref().filter(|_| !resting);
                 let shown = match &passkey {
+                    Some(_) if resting => Some(false),
                     Some(passkey) => Some(passkey.spend(tx, id, now)?),
-                    None => codes::show_code(tx, (&vault, own_keys.as_ref()), (id, code.as_deref()), now)?,
+                    None => codes::show_code(tx, (&vault, keys), (id, code.as_deref()), now)?,
                 };
                 // Values, not errors, so that the count of failures is committed.
                 let Some(shown) = shown else { return Ok(Err(Error::Unauthenticated(Code::SecondFactorRequired))) };

@@ -227,6 +227,31 @@ impl<K: AccountPolicy> Claimed<K> {
         self.first(state, asked).await
     }
 
+    /// Replaces the body of `request` by the result of `look`, before the unit that does it ([`Request::prepare`]). One
+    /// that was done before under its key is not looked at again: the unit answers it, and nothing of it counts as a
+    /// guess.
+    pub async fn prepare<I, B, C>(
+        &self,
+        state: &State,
+        request: Request<I, B>,
+        look: impl AsyncFnOnce(Command<I, B>) -> Result<C>,
+    ) -> Request<(), C> {
+        // The unit tells of a malformed key.
+        let once = key_of(state, &request, None).unwrap_or_else(|_malformed| IdempotentRequest::none());
+        let has_key = once.key.is_some();
+        let new = if has_key {
+            self.look(state, move |tx, live| idempotency::is_new(tx, live.account(), &once)).await
+        } else {
+            Ok(true)
+        };
+        let make = async |asked: Command<I, B>| match new {
+            Ok(true) => look(asked).await,
+            Ok(false) => Err(Error::Unavailable("the request was done before")),
+            Err(fault) => Err(fault),
+        };
+        request.prepare(make).await
+    }
+
     async fn look<T: Send + 'static>(
         &self,
         state: &State,

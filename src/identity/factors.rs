@@ -216,11 +216,18 @@ pub fn renew_recovery_codes<K>(tx: &mut Tx<'_>, live: &Live<K>, vault: &Vault, n
 ///
 /// # Errors
 ///
-/// When the database fails; [`Error::Damaged`] when the account does not open.
+/// When the database fails; [`Error::Damaged`] when the account does not open; [`Error::Unavailable`] when its first
+/// code is shown at the same time: sent again, the request is asked for a proof.
 pub fn remove<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Option<&Keys>)) -> Result<()> {
     let (account, keys) = (live.account(), keys.ok_or(Error::NotFound)?);
+    // Held before the account is read: one whose first code is shown meanwhile counts by then.
+    store::hold_factor(tx, account)?;
+    let counts = store::find_account(tx, account)?.is_some_and(|row| row.factor_since.is_some());
+    if counts && !live.proofs().has_factor {
+        return Err(Error::Unavailable("the account was changed at the same time"));
+    }
     store::delete_factor(tx, account)?;
-    if !live.proofs().has_factor {
+    if !counts {
         return Ok(());
     }
     let own = upkeep::open_own(tx, account, keys)?;

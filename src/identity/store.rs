@@ -173,6 +173,13 @@ pub(super) fn find_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<Ac
     found.map_or(Ok(None), |row| row.checked(tx))
 }
 
+/// Finds an account, and holds it as it is until the unit ends.
+pub(super) fn hold_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<AccountRow>> {
+    let own = accounts::table.filter(accounts::id.eq(id)).select(columns::<Stored<AccountRow>>());
+    let held: Vec<Stored<AccountRow>> = locked!(tx, for_share, own)?;
+    Ok(checked(tx, held)?.pop())
+}
+
 /// An account with its sealed documents.
 pub(super) struct AccountFound {
     pub account: AccountRow,

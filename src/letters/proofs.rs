@@ -11,6 +11,8 @@ use crate::vault::{MacLabel, Vault};
 
 /// The most proofs of an address for a purpose within [`WITHIN`].
 pub const MOST: i64 = 5;
+/// The most proofs that an account asks for within [`WITHIN`], whatever the addresses: nobody mails strangers by it.
+pub const MOST_OF_ACCOUNT: i64 = 10;
 /// The time within which they are counted.
 pub const WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
@@ -42,24 +44,25 @@ pub struct NewProof {
     pub account: Option<Id<Account>>,
 }
 
-/// Whether another proof of an address may be sent now.
+/// Whether a proof may be sent now: its address was not sent enough, nor has its account asked for enough.
 ///
 /// # Errors
 ///
 /// When the database cannot be read.
-pub fn has_room(tx: &mut Tx<'_>, email_key: &[u8], purpose: ProofPurpose, now: Timestamp) -> Result<bool> {
+pub fn has_room(tx: &mut Tx<'_>, new: &NewProof, now: Timestamp) -> Result<bool> {
     let since = now.saturating_sub(WITHIN).unwrap_or(now);
-    Ok(store::count_proofs(tx, email_key, purpose, since)? < MOST)
+    let of_account = new.account.map_or(Ok(0), |account| store::count_proofs_of(tx, account, since))?;
+    Ok(of_account < MOST_OF_ACCOUNT && store::count_proofs(tx, &new.email_key, new.purpose, since)? < MOST)
 }
 
-/// Issues a proof, unless its address was sent enough within the hour: then `false`, and no letter is to be posted. The
+/// Issues a proof, unless there is no room for it ([`has_room`]): then `false`, and no letter is to be posted. The
 /// same is done for addresses that nobody has.
 ///
 /// # Errors
 ///
 /// When the database cannot be written.
 pub fn issue(tx: &mut Tx<'_>, vault: &Vault, new: &NewProof, now: Timestamp) -> Result<bool> {
-    if !has_room(tx, &new.email_key, new.purpose, now)? {
+    if !has_room(tx, new, now)? {
         return Ok(false);
     }
     let row = ProofRow {
@@ -105,4 +108,16 @@ pub fn redeem(tx: &mut Tx<'_>, proof: &ProofRow, now: Timestamp) -> Result<bool>
         }
     }
     Ok(found)
+}
+
+/// Makes the proofs that an account has asked for void: their codes do nothing any more.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn void_of(tx: &mut Tx<'_>, account: Id<Account>, now: Timestamp) -> Result<()> {
+    for row in store::hold_open_proofs_of(tx, account)? {
+        store::mark_proof_used(tx, row, now)?;
+    }
+    Ok(())
 }

@@ -125,6 +125,12 @@ pub(super) fn count_proofs(tx: &mut Tx<'_>, email_key: &[u8], purpose: ProofPurp
     Ok(of_address.filter(address_proofs::created_at.gt(At(since))).count().get_result(tx.conn())?)
 }
 
+/// Counts the proofs that an account has asked for after `since`, of any address.
+pub(super) fn count_proofs_of(tx: &mut Tx<'_>, account: Id<Account>, since: Timestamp) -> Result<i64> {
+    let of_account = address_proofs::table.filter(address_proofs::account_id.eq(account));
+    Ok(of_account.filter(address_proofs::created_at.gt(At(since))).count().get_result(tx.conn())?)
+}
+
 /// Inserts a proof.
 pub(super) fn insert_proof(tx: &mut Tx<'_>, row: &ProofRow) -> Result<()> {
     diesel::insert_into(address_proofs::table).values(row.signed(tx)?).execute(tx.conn())?;
@@ -154,6 +160,16 @@ pub(super) fn hold_open_proofs(tx: &mut Tx<'_>, email_key: &[u8], purpose: i32) 
     let open = address_proofs::table
         .filter(address_proofs::email_key.eq(email_key.to_vec()))
         .filter(address_proofs::purpose.eq(purpose))
+        .filter(address_proofs::used_at.is_null())
+        .select(columns::<Stored<ProofRow>>());
+    let found: Vec<Stored<ProofRow>> = locked!(tx, for_update, open)?;
+    checked(tx, found)
+}
+
+/// Holds the proofs that an account has asked for and that were not used, until the unit ends.
+pub(super) fn hold_open_proofs_of(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<ProofRow>> {
+    let open = address_proofs::table
+        .filter(address_proofs::account_id.eq(account))
         .filter(address_proofs::used_at.is_null())
         .select(columns::<Stored<ProofRow>>());
     let found: Vec<Stored<ProofRow>> = locked!(tx, for_update, open)?;

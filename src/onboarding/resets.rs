@@ -3,6 +3,7 @@
 //! No act of an admin gives anybody content. Whoever holds a code and knows the address could be the admin: so the care
 //! links of the account end when its code is used, and a new link needs the patient.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,11 +13,12 @@ use super::model::refused;
 use super::store::{self, ResetRow};
 use crate::care::clinics::require_admin;
 use crate::care::members;
+use crate::care::store::memberships;
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
 use crate::identity::actions::email_key;
 use crate::identity::upkeep::{self, AccountChange};
-use crate::identity::{Email, Live, Passphrase, Passwords, SecurityEvent, Staff, factors, find_email_key};
+use crate::identity::{Email, Live, Passphrase, Passwords, Profile, SecurityEvent, Staff, factors, find_email_key};
 use crate::kernel::id::{Account, Clinic, StaffReset};
 use crate::kernel::{Error, Id, JoinCode, Result};
 use crate::state::State;
@@ -83,20 +85,26 @@ pub struct NewPassphrase {
     pub passphrase: Passphrase,
 }
 
-/// Finds the reset of a code for the account with this address.
+/// Finds the reset of a code for the account with this address. Of who works nowhere any more no admin has a say.
 fn get_open(tx: &mut Tx<'_>, hash: &[u8], email: &[u8], now: Timestamp) -> Result<Id<Account>> {
     let account = store::find_reset(tx, hash, now)?.map(|row| row.account_id).ok_or_else(refused)?;
     let fits = find_email_key(tx, account)?.is_some_and(|own| own == email);
-    if fits { Ok(account) } else { Err(refused()) }
+    if fits && !memberships(tx, account)?.is_empty() { Ok(account) } else { Err(refused()) }
 }
 
-/// Gives an account a new passphrase. Its sessions end, and its care links; its second factor is taken away.
+/// Gives an account a new passphrase. Its sessions end, its care links, covers and accesses in emergencies; its second
+/// factor is taken away; an address that was asked for is forgotten, and the failed log-ins from `network`.
 ///
 /// # Errors
 ///
 /// [`Code::CodeInvalid`](crate::kernel::Code::CodeInvalid) for a code that is unknown, used or expired, or is of another
 /// account.
-pub async fn redeem(state: &State, passwords: &Passwords, wish: NewPassphrase) -> Result<Id<Account>> {
+pub async fn redeem(
+    state: &State,
+    passwords: &Passwords,
+    wish: NewPassphrase,
+    network: Option<IpAddr>,
+) -> Result<Id<Account>> {
     let NewPassphrase { code, email, passphrase } = wish;
     let (now, vault) = (state.clock.now(), state.vault.clone());
     // An impossible code is looked up like an unknown one.
@@ -114,10 +122,13 @@ pub async fn redeem(state: &State, passwords: &Passwords, wish: NewPassphrase) -
         }
         // Who has lost the passphrase may have lost the phone with it: nothing that was granted is behind this door.
         factors::forget(tx, &own, &vault, now)?;
-        let credential = Some(credential.clone());
-        own.store(tx, &AccountChange { credential, factor_since: None, ..own.unchanged() }, now)?;
+        let (credential, unchanged) = (Some(credential.clone()), own.unchanged());
+        let profile = Profile { pending: None, ..unchanged.profile.clone() };
+        own.store(tx, &AccountChange { credential, profile, factor_since: None, ..unchanged }, now)?;
         own.tell_owner(tx, &vault, None, SecurityEvent::PassphraseReset, now)?;
         upkeep::revoke_sessions(tx, account, now)?;
+        // Who has forgotten the passphrase has tried others.
+        upkeep::forgive(tx, &vault, (own.email_key(), network), now)?;
         members::end_links_of(tx, planner.as_ref(), account, now)?;
         Ok(account)
     });

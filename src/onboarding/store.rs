@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::model::Invitee;
 use crate::authentic;
 use crate::care::access::{Access, Write};
-use crate::care::store::{PatientRow, find_member};
+use crate::care::store::{PatientRow, find_member, hold_member};
 use crate::db::schema::{invitations, patient_heads, patients, staff_resets};
 use crate::db::{At, Stored, Tx, columns};
 use crate::identity::list_disabled;
@@ -165,14 +165,21 @@ pub fn find_used(tx: &mut Tx<'_>, code_hash: &[u8], since: Timestamp) -> Result<
     found.map_or(Ok(None), |key| key.checked(tx))
 }
 
-/// Marks an open invitation used. Only one of concurrent units gets `true`.
+/// Marks an open invitation used. Only one of concurrent units gets `true`, and none once its inviter may no longer
+/// invite.
 pub fn mark_used(tx: &mut Tx<'_>, key: &InvitationKey, by: Id<Account>, now: Timestamp) -> Result<bool> {
     let used = InvitationKey { used_at: Some(At(now)), used_by: Some(by), ..key.clone() };
     let open = invitations::table
         .filter(invitations::id.eq(key.id))
         .filter(invitations::used_at.is_null())
         .filter(invitations::revoked_at.is_null());
-    Ok(diesel::update(open).set(used.signed(tx)?).execute(tx.conn())? == 1)
+    if diesel::update(open).set(used.signed(tx)?).execute(tx.conn())? != 1 {
+        return Ok(false);
+    }
+    // Held, so that whoever ends the inviter's work meanwhile finds those who came.
+    let inviter = hold_member(tx, key.clinic_id, key.inviter_id)?.filter(|inviter| inviter.ended_at.is_none());
+    let invites = inviter.is_some_and(|inviter| key.invitee().invited_by(inviter.may()));
+    Ok(invites || key.inviter_id == OPERATOR)
 }
 
 /// Revokes an invitation that is not used. Returns `false` when it is used.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use afterglow::app;
 use afterglow::channels::MailSettings;
@@ -14,6 +15,7 @@ use afterglow::kernel::id::Letter;
 use afterglow::kernel::{Clock, Email, Error, Id};
 use afterglow::letters::{self, LetterDoc, LetterKind};
 use diesel::prelude::*;
+use futures_util::future::{join, join_all};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -374,6 +376,70 @@ async fn a_new_passphrase_ends_the_other_sessions_at_once_and_no_more() {
     assert_eq!(letter(&app, ANN).await.subject, "Your passphrase was changed");
 }
 
+/// Logs in again and again, until a log-in that began after `over` was answered.
+async fn logs_in_until(over: &AtomicBool, app: &Arc<TestApp>, passphrase: &str) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    loop {
+        let last = over.load(Ordering::SeqCst);
+        answers.push(log_in(app, ANN, passphrase).await);
+        if last {
+            return answers;
+        }
+    }
+}
+
+#[actix_web::test]
+async fn no_log_in_with_the_old_passphrase_outlives_its_change() {
+    let mut opened = 0;
+    for _ in 0..3 {
+        // Hashes that take a while: those of log-ins wait while the passphrase is changed.
+        let Scene { app, ann, .. } = Scene::open_with(|config| config.passphrase_cost = (4096, 1, 1)).await;
+        let over = AtomicBool::new(false);
+        let changing = async {
+            let change = json!({ "passphrase": PASSPHRASE, "new_passphrase": NEW });
+            ann.post("/v1/me/passphrase", change).send().await.ok();
+            over.store(true, Ordering::SeqCst);
+        };
+        let log_ins = join_all((0..6).map(|_| logs_in_until(&over, &app, PASSPHRASE)));
+        let ((), answers) = join(changing, log_ins).await;
+        for answer in answers.iter().flatten().filter(|answer| answer.status == 200) {
+            opened += 1;
+            let token = answer.text("/tokens/access_token");
+            app.get("/v1/me").bearer(&token).transmit().await.expect(401);
+        }
+        assert_eq!(ann.get("/v1/me/sessions").send().await.ok().items().len(), 1, "the one that changed it");
+    }
+    assert!(opened > 0, "no log-in met the change");
+}
+
+#[actix_web::test]
+async fn a_new_passphrase_stops_an_address_that_somebody_else_has_asked_for() {
+    for forgotten in [true, false] {
+        let Scene { app, ann, .. } = Scene::open().await;
+        has_proved_address(&ann).await;
+        let device = log_in(&app, ANN, PASSPHRASE).await.ok().text("/tokens/device_token");
+        let thief = "thief@elsewhere.example";
+        ann.post("/v1/me/email", json!({ "email": thief, "passphrase": PASSPHRASE })).send().await.ok();
+        let code = letter(&app, thief).await.code();
+        assert_eq!(letter(&app, ANN).await.subject, "A new e-mail address for your account");
+        // Ann does what the letter says.
+        if forgotten {
+            forgets(&app, ANN).await;
+            sets(&app, &letter(&app, ANN).await.code(), NEW).await.ok();
+        } else {
+            let change = json!({ "passphrase": PASSPHRASE, "new_passphrase": NEW });
+            ann.post("/v1/me/passphrase", change).send().await.ok();
+        }
+        let ann = Person::of(&app, &log_in_again(&app, NEW, &device).await.ok());
+        proves(&ann, &code).await.expect(422).refused("code_invalid");
+        forgets(&app, thief).await;
+        assert!(mail(&app, thief).await.is_empty(), "{forgotten}");
+        log_in(&app, thief, NEW).await.expect(401);
+        let shown = profile(&ann).await;
+        assert_eq!((&shown["email"], shown.get("pending_email")), (&json!(ANN), None), "{forgotten}");
+    }
+}
+
 #[actix_web::test]
 async fn s6_a_stolen_session_does_not_guess_the_passphrase() {
     let Scene { app, ann, .. } = Scene::open().await;
@@ -385,6 +451,24 @@ async fn s6_a_stolen_session_does_not_guess_the_passphrase() {
     ann.post("/v1/me/passphrase", right.clone()).send().await.expect(422);
     app.wait(SignedDuration::from_mins(16));
     ann.post("/v1/me/passphrase", right).send().await.ok();
+}
+
+#[actix_web::test]
+async fn a_request_that_is_sent_again_is_no_guess_and_no_letter() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    let body = json!({ "passphrase": PASSPHRASE, "new_passphrase": NEW });
+    let change = || ann.post("/v1/me/passphrase", body.clone()).key("a");
+    for _ in 0..15 {
+        change().send().await.ok();
+    }
+    let mut tables = Tables::of(&app);
+    assert_eq!(tables.count("log_in_failures WHERE failures > 0"), 0);
+    ann.post("/v1/auth/step-up", json!({ "passphrase": NEW })).send().await.ok();
+    // Another request under the key is refused before it is looked at.
+    let other = json!({ "passphrase": PASSPHRASE, "new_passphrase": "a slow brook at dusk" });
+    ann.post("/v1/me/passphrase", other).key("a").send().await.expect(422).refused("idempotency_key_reused");
+    assert_eq!(tables.count("log_in_failures WHERE failures > 0"), 0);
+    assert_eq!(mail(&app, ANN).await.len(), 1);
 }
 
 #[actix_web::test]
@@ -432,6 +516,27 @@ async fn an_address_is_sent_five_codes_an_hour() {
     app.wait(SignedDuration::from_hours(1));
     ann.act("/v1/me/email/verification").send().await.ok();
     assert_eq!(mail(&app, ANN).await.len(), 1);
+}
+
+#[actix_web::test]
+async fn an_account_mails_ten_codes_an_hour_to_whatever_addresses() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    let asks = |n: usize| {
+        let email = format!("stranger.{n}@elsewhere.example");
+        ann.post("/v1/me/email", json!({ "email": email, "passphrase": PASSPHRASE }))
+    };
+    for n in 0..10 {
+        asks(n).send().await.ok();
+    }
+    let notices = mail(&app, ANN).await.len();
+    let refused = asks(10).send().await.expect(429).refused("too_many_requests");
+    assert_eq!(refused.headers["retry-after"], "3600");
+    assert!(mail(&app, "stranger.10@elsewhere.example").await.is_empty());
+    assert!(mail(&app, ANN).await.is_empty() && notices == 10, "{notices}");
+    assert_eq!(profile(&ann).await["pending_email"], "stranger.9@elsewhere.example");
+    app.wait(SignedDuration::from_hours(1));
+    asks(10).send().await.ok();
+    assert_eq!(mail(&app, "stranger.10@elsewhere.example").await.len(), 1);
 }
 
 #[actix_web::test]

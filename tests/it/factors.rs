@@ -181,6 +181,40 @@ async fn wrong_codes_are_counted_and_the_right_passphrase_does_not_set_them_back
 }
 
 #[actix_web::test]
+async fn a_code_that_comes_while_codes_rest_is_not_used_up() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let (secret, codes) = with_factor(&ann).await;
+    step(&app);
+    for _ in 0..10 {
+        is_wrong(&app, &code_at(&app, &secret, 9)).await;
+    }
+    is_wrong(&app, &codes[0]).await;
+    assert_eq!(state(&ann).await["recovery_codes_left"], 10);
+    assert!(!told(&ann).await.contains(&"recovery_code_used".to_owned()));
+    app.wait(SignedDuration::from_mins(15));
+    log_in(&app, Some(&codes[0])).await.ok();
+    assert_eq!(state(&ann).await["recovery_codes_left"], 9);
+}
+
+#[actix_web::test]
+async fn a_second_factor_that_is_taken_away_while_its_first_code_is_shown_locks_nobody_out() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    for _ in 0..8 {
+        let secret = ann.act("/v1/me/factors/totp").send().await.ok().text("/secret");
+        let confirm = ann.post("/v1/me/factors/totp/confirm", json!({ "code": code_of(&app, &secret) }));
+        let remove = ann.delete("/v1/me/factors/totp");
+        let (confirmed, removed) = futures_util::future::join(confirm.send(), remove.send()).await;
+        let (confirmed, removed) = (confirmed.status.as_u16(), removed.status.as_u16());
+        assert!([200, 409, 503].contains(&confirmed) && [204, 503].contains(&removed), "{confirmed} {removed}");
+        if state(&ann).await["totp"] == "on" {
+            log_in(&app, None).await.expect(401).refused("second_factor_required");
+            ann.delete("/v1/me/factors/totp").send().await.no_content();
+        }
+        log_in(&app, None).await.ok();
+    }
+}
+
+#[actix_web::test]
 async fn without_the_second_factor_a_log_in_needs_no_code_again() {
     let Clinic { app, ann, .. } = Clinic::open().await;
     with_factor(&ann).await;

@@ -1,16 +1,18 @@
 //! The people of clinics: several clinics on a server, their admins, disabling, leaving, closing.
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::accounts::with_factor;
-use crate::support::app::TestApp;
+use crate::support::accounts::{code_sent_to, with_factor};
+use crate::support::app::{Answer, TestApp, new_id};
 use crate::support::child;
 use crate::support::database::{Count, Database};
-use crate::support::journal::reflection;
+use crate::support::journal::{grant, reflection, with};
 use crate::support::people::{Clinic, PASSPHRASE, Person, again, registration};
 use crate::support::sql::Sql;
-use crate::support::world::another_clinic;
+use crate::support::world::{another_clinic, away, emergency};
 
 /// The clinic where this admin works.
 async fn clinic_of(admin: &Person) -> String {
@@ -99,6 +101,10 @@ async fn a_disabled_member_is_out_at_once_and_back_with_all_their_links_when_ena
     thea.get(roster).send().await.ok();
     let code = thea.code_for_patient().await;
     let (token, refresh) = (thea.token().await, thea.refresh_token().await);
+    // Somebody in her session has asked for another address.
+    let other = json!({ "email": "thief@elsewhere.example", "passphrase": PASSPHRASE });
+    thea.post("/v1/me/email", other).send().await.ok();
+    let proof = code_sent_to(app, "thief@elsewhere.example").await;
     let disabled = admin.act(&format!("{path}/disable")).send().await.ok();
     assert_eq!(disabled.body["disabled"], json!(true));
     app.get(roster).bearer(&token).transmit().await.expect(401);
@@ -114,7 +120,10 @@ async fn a_disabled_member_is_out_at_once_and_back_with_all_their_links_when_ena
     let enabled = admin.act(&format!("{path}/enable")).send().await.ok();
     assert_eq!(enabled.body["disabled"], json!(false));
     app.get(roster).bearer(&token).transmit().await.expect(401).refused("session_revoked");
+    let proved = app.post("/v1/auth/verify-email", json!({ "code": proof })).send().await;
+    proved.expect(422).refused("code_invalid");
     let thea = again(app, &thea.name).await;
+    assert_eq!(thea.get("/v1/me/profile").send().await.ok().body["email"], "thea.brandt@example.org");
     assert_eq!(thea.get(roster).send().await.ok().items().len(), 1);
     thea.get(&ann.of_theirs("/window")).send().await.ok();
 }
@@ -265,4 +274,77 @@ async fn a_code_of_an_admin_gives_a_member_a_new_passphrase_and_nobody_what_pati
     let late = admin.act(&path).send().await.ok().text("/code");
     app.wait(SignedDuration::from_hours(24));
     redeem(&late, "thea.brandt@example.org").await.expect(422).refused("code_invalid");
+}
+
+/// Chooses a new passphrase with the code of an admin.
+async fn redeems(app: &Arc<TestApp>, code: &str, email: &str) -> Answer {
+    let body = json!({ "code": code, "email": email, "passphrase": "another river at dusk" });
+    app.post("/v1/auth/staff-reset", body).send().await
+}
+
+#[actix_web::test]
+async fn a_code_of_an_admin_is_void_once_the_account_is_not_their_clinics_alone() {
+    let clinic = Clinic::open().await;
+    let (app, admin) = (&clinic.app, &clinic.admin);
+    let (id, hanna) = (clinic_of(admin).await, another_clinic(app).await);
+    let code_for = async |who: &Person| {
+        let path = format!("/v1/clinics/{id}/members/{}/credential-reset", who.account);
+        admin.act(&path).send().await.ok().text("/code")
+    };
+    // The passphrase still works, and with it she takes on another clinic.
+    let code = code_for(&clinic.therapist).await;
+    let thea = again(app, &clinic.therapist.name).await;
+    let invitation = hanna.code_for_staff(&["record"]).await;
+    thea.post("/v1/invitations/accept", json!({ "code": invitation })).send().await.ok();
+    redeems(app, &code, "thea.brandt@example.org").await.expect(422).refused("code_invalid");
+    assert_eq!(clinic.ann.care_links().await[0]["state"], "active");
+    thea.get("/v1/me/patients").send().await.ok();
+    // Nor has an admin a say about somebody who has left.
+    let code = code_for(&clinic.nurse).await;
+    let noor = again(app, &clinic.nurse.name).await;
+    noor.act(&format!("/v1/clinics/{id}/leave")).send().await.no_content();
+    redeems(app, &code, "noor.haddad@example.org").await.expect(422).refused("code_invalid");
+    again(app, &clinic.nurse.name).await;
+}
+
+#[actix_web::test]
+async fn a_code_of_an_admin_opens_nothing_that_a_member_stood_in_for_and_no_address_of_theirs() {
+    let clinic = Clinic::open().await;
+    let (app, admin, ann) = (&clinic.app, &clinic.admin, &clinic.ann);
+    let id = clinic_of(admin).await;
+    let tom = app.staff(admin, "Tom Adler", &["care"]).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let to_team = with(grant(&entry, &["text"], &tom), json!({ "reader": { "type": "care_team" } }));
+    ann.put_grant(&new_id(app), to_team).send().await.created();
+    clinic
+        .therapist
+        .put(&format!("/v1/clinics/{id}/covers/{}", new_id(app)), away(app, &tom, 0))
+        .send()
+        .await
+        .created();
+    tom.post(&ann.of_theirs("/break-glass"), emergency()).send().await.ok();
+    let other = json!({ "email": "tom@else.example", "passphrase": PASSPHRASE });
+    tom.post("/v1/me/email", other).send().await.ok();
+    // He has tried others before he asks.
+    for _ in 0..10 {
+        let wrong = json!({ "email": "tom.adler@example.org", "passphrase": "a loud river at noon" });
+        app.post("/v1/auth/login", wrong).send().await.expect(401);
+    }
+    let proof = code_sent_to(app, "tom@else.example").await;
+    for rest in ["/entries", "/infusions"] {
+        tom.reads(ann, rest).await.ok();
+    }
+    let path = format!("/v1/clinics/{id}/members/{}/credential-reset", tom.account);
+    let code = admin.act(&path).send().await.ok().text("/code");
+    redeems(app, &code, "tom.adler@example.org").await.ok();
+    let log_in = json!({ "email": "tom.adler@example.org", "passphrase": "another river at dusk" });
+    let back = Person::of(app, &app.post("/v1/auth/login", log_in).send().await.ok());
+    for rest in ["/entries", "/infusions"] {
+        back.reads(ann, rest).await.not_found();
+    }
+    back.reads(ann, &format!("/entries/{entry}")).await.not_found();
+    assert!(back.get("/v1/me/patients").send().await.ok().items().is_empty());
+    let proved = app.post("/v1/auth/verify-email", json!({ "code": proof })).send().await;
+    proved.expect(422).refused("code_invalid");
+    assert_eq!(back.get("/v1/me/profile").send().await.ok().body["email"], "tom.adler@example.org");
 }

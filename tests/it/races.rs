@@ -5,14 +5,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use afterglow::kernel::Entropy;
+use afterglow::care::model::Capabilities;
+use afterglow::kernel::{Entropy, Text};
+use afterglow::onboarding::operator::create_clinic;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp, new_id};
 use crate::support::journal::{reflection, two, with};
-use crate::support::people::Person;
+use crate::support::people::{Clinic, Person};
+use crate::support::world::away;
 
 const WORDS: &str = "zanzibarine";
 
@@ -168,4 +171,47 @@ async fn of_twenty_entries_under_one_id_one_is_made() {
     assert_eq!(ann.entry(&id).await.ok().body["text"], made[0].body["text"]);
     let list: Value = ann.get(&ann.my("/entries")).send().await.ok().body;
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
+}
+
+#[actix_web::test]
+async fn of_eight_covers_under_one_id_one_is_made_and_the_others_are_the_same() {
+    let clinic = Clinic::open().await;
+    let (app, thea) = (&clinic.app, &clinic.therapist);
+    let id = clinic.admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id");
+    let tom = app.staff(&clinic.admin, "Tom Adler", &["care"]).await;
+    for round in 0..5 {
+        let path = format!("/v1/clinics/{id}/covers/{}", new_id(app));
+        let answers = join_all((0..8).map(|_| thea.put(&path, away(app, &tom, round)).send())).await;
+        let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 200, 201]);
+    }
+    let listed = thea.get(&format!("/v1/clinics/{id}/covers?limit=200")).send().await.ok();
+    assert_eq!(listed.items().len(), 5);
+}
+
+#[actix_web::test]
+async fn nobody_is_left_in_a_clinic_that_closes_while_they_come() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    for round in 0..12 {
+        let name = Text::parse(format!("Clinic {round}")).unwrap();
+        let made = create_clinic(&app.server.state, name, Capabilities::ADMIN_ONLY).await.unwrap();
+        let admin = app.register(&format!("Ada {round}"), &made.code.to_string()).await;
+        let una = app.staff(&admin, &format!("Una {round}"), &["care"]).await;
+        let (for_staff, for_patient) = (admin.code_for_staff(&["care"]).await, una.code_for_patient().await);
+        let path = format!("/v1/clinics/{}", made.clinic);
+        let accepts = |who: &Person, code: &str| who.post("/v1/invitations/accept", json!({ "code": code })).send();
+        let closing = async { admin.delete(&path).send().await.status.as_u16() };
+        let (closed, _, _) =
+            futures_util::future::join3(closing, accepts(&theo, &for_staff), accepts(&ann, &for_patient)).await;
+        if closed != 204 {
+            assert_eq!(closed, 409, "a patient has come meanwhile");
+            admin.delete(&path).send().await.no_content();
+        }
+        theo.get(&format!("{path}/covers")).send().await.not_found();
+        let links = ann.care_links().await;
+        let mut here = links.iter().filter(|link| link["clinic_id"] == json!(made.clinic.to_string()));
+        assert!(here.all(|link| link["state"] == "ended"), "{links:?}");
+    }
 }

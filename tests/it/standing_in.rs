@@ -4,10 +4,12 @@ use afterglow::delivery::LogChannel;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::support::accounts::with_factor;
 use crate::support::app::{Answer, new_id};
 use crate::support::database::Count;
 use crate::support::journal::{grant, ids, reflection, with};
 use crate::support::people::{Clinic, Person};
+use crate::support::reader::new_reader;
 use crate::support::sql::Sql;
 use crate::support::world::{another_clinic, away, emergency};
 
@@ -98,6 +100,24 @@ async fn a_transfer_waits_for_the_patient_and_takes_the_grants_with_it_unless_th
         }
         assert!(ann.get(&ann.my("/transfers")).send().await.ok().items().is_empty());
     }
+}
+
+#[actix_web::test]
+async fn what_a_transfer_keeps_is_in_the_feed_of_the_new_therapist_once_they_confirm() {
+    let clinic = Clinic::open().await;
+    let (app, ann, thea) = (&clinic.app, &clinic.ann, &clinic.therapist);
+    let tom = app.staff(&clinic.admin, "Tom Adler", &["care"]).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    ann.opens(&entry, &["text"], thea).await;
+    let mut reader = new_reader(&tom).await;
+    offers(thea, &clinic.link, &tom).await.ok();
+    answers(ann, &clinic.link, json!({ "accept": true, "keep_grants": true })).await.ok();
+    assert_eq!(reader.pull(&tom, 50).await, Vec::<Value>::new(), "the link is not active");
+    ann.linked_to(&tom).await;
+    reader.pull(&tom, 50).await;
+    assert_eq!((reader.ids("entry"), reader.ids("grant").len()), (vec![entry.as_str()], 1));
+    reader.holds_what_it_may_see(&tom, &[ann]).await;
+    reader.equals(&new_reader(&tom).await);
 }
 
 #[actix_web::test]
@@ -279,4 +299,101 @@ async fn nobody_breaks_the_glass_over_somebody_of_another_clinic_and_a_refusal_i
     clinic.therapist.post(&glass, emergency()).send().await.ok();
     ann.delete(&format!("/v1/care-links/{}", clinic.link)).send().await.no_content();
     clinic.therapist.reads(ann, "/infusions").await.not_found();
+}
+
+/// Gives a member of a clinic these capabilities; without any their work there ends.
+async fn allows(admin: &Person, clinic: &str, who: &Person, names: &[&str]) {
+    let listed = admin.get(&format!("/v1/clinics/{clinic}/members?limit=200")).send().await.ok();
+    let member = listed.items().iter().find(|one| one["account_id"] == json!(who.account)).unwrap();
+    let change = if names.is_empty() { json!({ "ended": true }) } else { json!({ "capabilities": names }) };
+    let path = format!("/v1/clinics/{clinic}/members/{}", who.account);
+    admin.patch(&path, change).if_match(member["etag"].as_str().unwrap()).send().await.ok();
+}
+
+#[actix_web::test]
+async fn whoever_treats_patients_again_stands_in_for_nobody_and_nobody_for_them() {
+    let clinic = Clinic::open().await;
+    let (app, ann, thea, admin) = (&clinic.app, &clinic.ann, &clinic.therapist, &clinic.admin);
+    let id = clinic_of(admin).await;
+    let tom = app.staff(admin, "Tom Adler", &["care"]).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    opens_to_team(ann, &entry, &["text"]).await;
+    let covers = async || {
+        let ends_at = (app.now() + SignedDuration::from_hours(24)).to_string();
+        let body = json!({ "colleague_id": tom.account, "ends_at": ends_at });
+        thea.put(&format!("/v1/clinics/{id}/covers/{}", new_id(app)), body).send().await.created();
+        assert_eq!(tom.finds(ann).await, std::slice::from_ref(&entry));
+    };
+    // Of the one who stands in.
+    covers().await;
+    allows(admin, &id, &tom, &["record"]).await;
+    allows(admin, &id, &tom, &["care"]).await;
+    tom.reads(ann, "/entries").await.not_found();
+    covers().await;
+    allows(admin, &id, &tom, &[]).await;
+    let code = admin.code_for_staff(&["care"]).await;
+    tom.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
+    tom.reads(ann, "/entries").await.not_found();
+    covers().await;
+    tom.act(&format!("/v1/clinics/{id}/leave")).send().await.no_content();
+    let code = admin.code_for_staff(&["care"]).await;
+    tom.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
+    tom.reads(ann, "/entries").await.not_found();
+    // Of the one for whom he does.
+    covers().await;
+    allows(admin, &id, thea, &["record"]).await;
+    allows(admin, &id, thea, &["care"]).await;
+    ann.linked_to(thea).await;
+    opens_to_team(ann, &entry, &["text"]).await;
+    assert_eq!(thea.finds(ann).await, std::slice::from_ref(&entry));
+    tom.reads(ann, "/entries").await.not_found();
+    assert!(tom.get("/v1/me/patients").send().await.ok().items().is_empty());
+    let mut sql = Sql::open(&app.database.backend);
+    assert_eq!(sql.rows::<Count>("SELECT count(*) AS n FROM covers WHERE ended_at IS NULL")[0].n, 0);
+}
+
+#[actix_web::test]
+async fn an_emergency_is_over_with_the_capability_and_a_retry_does_not_bring_it_back() {
+    let clinic = Clinic::open().await;
+    let (app, ann, admin) = (&clinic.app, &clinic.ann, &clinic.admin);
+    let id = clinic_of(admin).await;
+    let dirk = app.staff(admin, "Dirk Unger", &["duty"]).await;
+    let glass = ann.of_theirs("/break-glass");
+    let breaks = |key: &str| dirk.post(&glass, emergency()).key(key);
+    breaks("first").send().await.ok();
+    dirk.reads(ann, "/infusions").await.ok();
+    allows(admin, &id, &dirk, &["admin"]).await;
+    allows(admin, &id, &dirk, &["duty"]).await;
+    dirk.reads(ann, "/infusions").await.not_found();
+    // What a retry gets is what the caller may see by now.
+    breaks("first").send().await.not_found();
+    let second = breaks("second").send().await.ok();
+    assert_eq!(breaks("second").send().await.ok().body, second.body);
+    app.wait(SignedDuration::from_hours(4));
+    let refused = breaks("second").send().await.not_found();
+    assert!(!String::from_utf8_lossy(&refused.bytes).contains("ann.walker"));
+    dirk.reads(ann, "/infusions").await.not_found();
+    assert_eq!(admin.get(&format!("/v1/clinics/{id}/emergencies")).send().await.ok().items().len(), 2);
+}
+
+#[actix_web::test]
+async fn what_is_about_patients_asks_for_the_second_factor_of_the_clinic_beside_the_doors_too() {
+    let clinic = Clinic::open().await;
+    let (app, ann, thea, admin) = (&clinic.app, &clinic.ann, &clinic.therapist, &clinic.admin);
+    let id = clinic_of(admin).await;
+    let tom = app.staff(admin, "Tom Adler", &["care"]).await;
+    let broken = tom.post(&ann.of_theirs("/break-glass"), emergency()).send().await.ok();
+    let rule = json!({ "required": true });
+    admin.post(&format!("/v1/clinics/{id}/second-factor"), rule).send().await.ok();
+    let list = format!("/v1/clinics/{id}/emergencies");
+    admin.get(&list).send().await.expect(403).refused("second_factor_missing");
+    let review = format!("{list}/{}/review", broken.id());
+    admin.act(&review).send().await.expect(403).refused("second_factor_missing");
+    offers(thea, &clinic.link, &tom).await.expect(403).refused("second_factor_missing");
+    // Who may not see them is told nothing else than before.
+    thea.get(&list).send().await.expect(403).refused("forbidden");
+    assert!(logged(ann, "review_emergency").await.is_empty() && logged(ann, "offer_transfer").await.is_empty());
+    with_factor(admin).await;
+    admin.act(&review).send().await.no_content();
+    assert_eq!(admin.get(&list).send().await.ok().items().len(), 1);
 }

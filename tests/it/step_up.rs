@@ -219,6 +219,39 @@ async fn with_a_second_factor_what_is_hard_to_take_back_asks_for_it() {
 }
 
 #[actix_web::test]
+async fn a_link_that_comes_by_a_transfer_asks_for_a_proof_like_one_by_a_code() {
+    let Clinic { app, admin, therapist, ann, link, .. } = Clinic::open().await;
+    let tom = app.staff(&admin, "Tom Adler", &["care"]).await;
+    let offer = async || {
+        let to = json!({ "therapist_id": tom.account });
+        therapist.put(&format!("/v1/care-links/{link}/transfer"), to).send().await.ok()
+    };
+    let answer = |accept: bool| {
+        let body = json!({ "accept": accept, "keep_grants": accept });
+        ann.post(&ann.my(&format!("/transfers/{link}/answer")), body)
+    };
+    set_lock(&ann, true).await.ok();
+    minutes(&app, 6);
+    offer().await;
+    lacks(answer(true).send().await, &["passphrase"], 300);
+    // To stay asks for none.
+    answer(false).send().await.ok();
+    therapist.reads(&ann, "/entries").await.ok();
+    offer().await;
+    lacks(answer(true).send().await, &["passphrase"], 300);
+    assert_eq!(links_of(&ann).await, [("Thea Brandt".to_owned(), "active".to_owned())]);
+    proves(&ann).await;
+    answer(true).send().await.ok();
+    assert!(links_of(&ann).await.contains(&("Tom Adler".to_owned(), "accepted".to_owned())));
+}
+
+/// The therapists of a patient, each with the state of the link.
+async fn links_of(patient: &Person) -> Vec<(String, String)> {
+    let text = |link: &Value, name: &str| link[name].as_str().unwrap_or_default().to_owned();
+    patient.care_links().await.iter().map(|link| (text(link, "name"), text(link, "state"))).collect()
+}
+
+#[actix_web::test]
 async fn without_a_second_factor_and_the_lock_a_session_is_enough() {
     let Clinic { app, therapist, ann, .. } = Clinic::open().await;
     minutes(&app, 600);
@@ -238,12 +271,21 @@ async fn behind_the_lock_reading_back_asks_for_the_passphrase_and_writing_never(
     ann.edits(&entry, json!({ "text": { "title": "Sea" } })).await;
     assert_eq!(set_lock(&ann, true).await.ok().body["lock"], true);
     let entry_path = ann.my(&format!("/entries/{entry}"));
-    let mut behind: Vec<(Method, String, Option<Value>)> =
-        ["/entries", "/exercise-responses", "/grants", "/access-log", "/devices", "/calendar"]
-            .iter()
-            .map(|rest| (Method::GET, ann.my(rest), None))
-            .collect();
-    behind.extend(["/v1/care-links", "/v1/me/factors"].map(|path| (Method::GET, path.to_owned(), None)));
+    let mut behind: Vec<(Method, String, Option<Value>)> = [
+        "/entries",
+        "/exercise-responses",
+        "/grants",
+        "/access-log",
+        "/devices",
+        "/calendar",
+        "/care-team",
+        "/transfers",
+    ]
+    .iter()
+    .map(|rest| (Method::GET, ann.my(rest), None))
+    .collect();
+    let own = ["/v1/care-links", "/v1/me/factors", "/v1/me/sessions"];
+    behind.extend(own.map(|path| (Method::GET, path.to_owned(), None)));
     behind.push((Method::GET, entry_path.clone(), None));
     behind.push((Method::GET, format!("{entry_path}/revisions"), None));
     behind.push((Method::GET, format!("{entry_path}/revisions/1"), None));

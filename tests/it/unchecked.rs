@@ -9,6 +9,8 @@ use crate::support::sources::{functions, names, shipped};
 const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("care/grants/store.rs", "count_open", "grants", "a limit on what the patient makes"),
     ("care/grants/store.rs", "count_by_rule", "grants", "the same"),
+    ("care/grants/store.rs", "list_named", "grant_readers", "only says what is looked at again"),
+    ("care/grants/store.rs", "list_named", "grant_items", "the same"),
     ("care/grants/store.rs", "list_items_since", "grant_items", "only says what is looked at again"),
     ("care/grants/store.rs", "list_items_since", "grants", "the same"),
     ("care/grants/store.rs", "list_patients_with_expired", "grants", "only says whose grants are looked at"),
@@ -108,6 +110,7 @@ const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("journal/comments/store.rs", "count", "comments", "a limit"),
     ("journal/comments/store.rs", "delete_all", "comments", "clears, with the entry"),
     ("letters/store.rs", "count_proofs", "address_proofs", "a limit"),
+    ("letters/store.rs", "count_proofs_of", "address_proofs", "the same"),
     ("letters/store.rs", "delete_expired", "address_proofs", "clears"),
     ("onboarding/store.rs", "count_since", "invitations", "a limit"),
     ("onboarding/store.rs", "count_open_staff", "invitations", "a limit"),

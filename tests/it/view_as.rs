@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use crate::matrix::observable;
 use crate::support::app::{Answer, TestApp, new_id};
 use crate::support::exercises::work;
-use crate::support::journal::{ids, reflection, two, with};
-use crate::support::people::Person;
+use crate::support::journal::{grant, ids, reflection, two, with};
+use crate::support::people::{Clinic, Person};
 use crate::support::reader::{new_reader, stored};
-use crate::support::world::{CANARY, World};
+use crate::support::world::{CANARY, World, away};
 
 impl Person {
     /// What this patient is shown at an address of theirs, in the place of a reader.
@@ -38,7 +38,18 @@ async fn the_patient_sees_to_the_byte_what_each_reader_gets() {
     let world = World::open().await;
     let ann = world.ann();
     let (mut shown, mut hidden) = (0, 0);
-    for who in ["granted", "ungranted", "wrong_section", "revoked", "expired", "link_ended", "unlinked", "foreign"] {
+    let readers = [
+        "granted",
+        "ungranted",
+        "wrong_section",
+        "revoked",
+        "expired",
+        "link_ended",
+        "unlinked",
+        "foreign",
+        "covering",
+    ];
+    for who in readers {
         let reader = world.person(who);
         for thing in things(&world) {
             let theirs = reader.reads(ann, &thing).await;
@@ -100,6 +111,32 @@ async fn the_view_is_of_this_moment() {
     ann.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
     ann.views_as(&theo.account, &one).await.not_found();
     ann.views_as(&theo.account, "/entries").await.not_found();
+}
+
+#[actix_web::test]
+async fn whoever_stands_in_for_a_therapist_is_shown_with_what_is_for_the_team_while_they_do() {
+    let clinic = Clinic::open().await;
+    let (app, ann) = (&clinic.app, &clinic.ann);
+    let id = clinic.admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id");
+    let tom = app.staff(&clinic.admin, "Tom Adler", &["care"]).await;
+    let (team, alone) = (ann.writes(reflection("Lake")).await, ann.writes(reflection("Sea")).await);
+    let to_team = with(grant(&team, &["text"], &tom), json!({ "reader": { "type": "care_team" } }));
+    ann.put_grant(&new_id(app), to_team).send().await.created();
+    ann.opens(&alone, &["text"], &clinic.therapist).await;
+    ann.views_as(&tom.account, "/entries").await.not_found();
+    let cover = format!("/v1/clinics/{id}/covers/{}", new_id(app));
+    clinic.therapist.put(&cover, away(app, &tom, 0)).send().await.created();
+    let (list, one) = ("/entries".to_owned(), format!("/entries/{team}"));
+    for thing in [&list, &one] {
+        let theirs = tom.reads(ann, thing).await.ok();
+        assert_eq!(ann.views_as(&tom.account, thing).await.ok().bytes, theirs.bytes, "{thing}");
+    }
+    assert_eq!(ids(&ann.views_as(&tom.account, &list).await.ok()), [team.as_str()]);
+    ann.views_as(&tom.account, &format!("/entries/{alone}")).await.not_found();
+    tom.delete(&cover).send().await.no_content();
+    for thing in [&list, &one] {
+        ann.views_as(&tom.account, thing).await.not_found();
+    }
 }
 
 #[actix_web::test]

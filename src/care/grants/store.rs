@@ -134,6 +134,27 @@ pub fn list_items_since<A>(tx: &mut Tx<'_>, access: &Access<A>, of: Sections, fr
         .load(tx.conn())?)
 }
 
+/// Lists the open grants that name the holder of `link`, and their items. Ids only, from rows that are not checked: for
+/// what is looked at again.
+pub fn list_named<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    link: Id<CareLink>,
+) -> Result<(Vec<Id<Grant>>, Vec<Id<Any>>)> {
+    let named = || {
+        let own = grant_readers::table.filter(grant_readers::patient_id.eq(access.patient()));
+        own.filter(grant_readers::link_id.eq(link)).select(grant_readers::grant_id)
+    };
+    let grants: Vec<Id<Grant>> = named().load(tx.conn())?;
+    if grants.is_empty() {
+        return Ok((grants, Vec::new()));
+    }
+    let items = grant_items::table
+        .filter(grant_items::patient_id.eq(access.patient()))
+        .filter(grant_items::grant_id.eq_any(named()));
+    Ok((grants, items.select(grant_items::item_id).distinct().load(tx.conn())?))
+}
+
 /// Lists the therapists named in the grants `ids` whose links are still active.
 pub fn readers_of<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Grant>]) -> Result<Vec<(Id<Grant>, Id<Account>)>> {
     let found: Vec<(Stored<ReaderRow>, Stored<LinkRow>)> = grant_readers::table

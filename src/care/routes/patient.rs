@@ -117,12 +117,13 @@ struct AccessLogPage {
 
 /// List the care team
 ///
-/// The therapists with an active care link to this patient.
+/// The therapists with an active care link to this patient. Where the patient's lock is on, this asks them for the
+/// passphrase within 10 minutes.
 #[utoipa::path(tag = "care",
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), IfNoneMatchHeader),
     responses((status = 200, description = "The therapists", body = CareTeam), ReadErrors))]
 #[get("/care-team")]
-pub(super) async fn list_care_team(door: Door<Shared>, when: Preconditions) -> Result<Reply> {
+pub(super) async fn list_care_team(door: Door<Unlocked<Shared>>, when: Preconditions) -> Result<Reply> {
     let unit = door.read("list_care_team", |tx, access| {
         let links = store::list_active_links(tx, access)?;
         let people = links.iter().map(|link| link.therapist);

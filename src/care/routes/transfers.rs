@@ -16,7 +16,7 @@ use crate::db::Tx;
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader, IfNoneMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Command, PatientRef, Preconditions, Reply, Request};
 use crate::idempotency::Outcome;
-use crate::identity::{Claimed, Live, Staff};
+use crate::identity::{Claimed, Live, Staff, Unlocked};
 use crate::kernel::id::{Account, CareLink};
 use crate::kernel::{Id, Result};
 use crate::state::State;
@@ -177,12 +177,13 @@ pub(super) async fn withdraw_transfer(
 
 /// List the transfers that wait for an answer
 ///
-/// The therapists of the patient who have named a colleague to take over.
+/// The therapists of the patient who have named a colleague to take over. Where the lock is on, this asks for the
+/// passphrase within 10 minutes.
 #[utoipa::path(tag = "care",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"), IfNoneMatchHeader),
     responses((status = 200, description = "The transfers", body = OfferedTransferList), ReadErrors))]
 #[get("/transfers")]
-pub(super) async fn list_transfers(door: Door<Own>, when: Preconditions) -> Result<Reply> {
+pub(super) async fn list_transfers(door: Door<Unlocked<Own>>, when: Preconditions) -> Result<Reply> {
     let (waiting, names) = door.read("list_transfers", transfers::list).await?;
     let names = names.open(&door.state().vault).await?;
     let items = waiting.iter().map(|(row, link)| OfferedTransfer::new(row, link, &names)).collect();
@@ -193,7 +194,8 @@ pub(super) async fn list_transfers(door: Door<Own>, when: Preconditions) -> Resu
 ///
 /// With `accept` the care link ends, and the grants over it; the colleague confirms a new one. They see what the
 /// therapist could see only with `keep_grants`: the same grants are then made anew for them. The same answer again
-/// changes nothing.
+/// changes nothing. With a second factor, or with the lock on, to accept asks for a proof within 5 minutes (403
+/// `step_up_required`).
 #[utoipa::path(tag = "care", request_body = AnswerTransfer,
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("link_id" = Uuid, Path, description = "The care link's id"), IdempotencyKeyHeader),

@@ -82,8 +82,15 @@ pub fn memberships(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<(Id<Clin
     Ok(checked(tx, rows)?.iter().map(|member| (member.clinic_id, member.may())).collect())
 }
 
-/// Lists every member of a clinic by account, and holds them until a writing unit ends.
+/// Lists every member of a clinic by account, and holds them until a writing unit ends. Meanwhile nobody comes: those
+/// who could let them in are held.
 pub fn hold_members(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<Vec<Member>> {
+    // A statement that waits does not find who came while it waited; the next one does.
+    lock_members(tx, clinic)?;
+    lock_members(tx, clinic)
+}
+
+fn lock_members(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<Vec<Member>> {
     let rows: Vec<Stored<Member>> = locked!(
         tx,
         for_update,
@@ -103,6 +110,17 @@ pub fn find_member(tx: &mut Tx<'_>, clinic: Id<Clinic>, account: Id<Account>) ->
         .filter(staff_members::account_id.eq(account))
         .select(columns::<Stored<Member>>())
         .load(tx.conn())?;
+    Ok(checked(tx, rows)?.pop())
+}
+
+/// Finds a member as [`find_member`] does, and holds them as they are until a writing unit ends: whoever ends their
+/// work or takes a capability waits.
+pub fn hold_member(tx: &mut Tx<'_>, clinic: Id<Clinic>, account: Id<Account>) -> Result<Option<Member>> {
+    let own = staff_members::table
+        .filter(staff_members::clinic_id.eq(clinic))
+        .filter(staff_members::account_id.eq(account))
+        .select(columns::<Stored<Member>>());
+    let rows: Vec<Stored<Member>> = locked!(tx, for_share, own)?;
     Ok(checked(tx, rows)?.pop())
 }
 

@@ -66,6 +66,26 @@ pub fn hold_cover(tx: &mut Tx<'_>, id: Id<Cover>) -> Result<Option<CoverRow>> {
     Ok(checked(tx, rows)?.pop())
 }
 
+/// Lists the covers at a clinic that are not over and in which `account` is one of the two, and holds them until the
+/// unit ends.
+pub fn hold_covers_of(
+    tx: &mut Tx<'_>,
+    clinic: Id<Clinic>,
+    account: Id<Account>,
+    now: Timestamp,
+) -> Result<Vec<CoverRow>> {
+    let side = covers::therapist_id.eq(account).or(covers::colleague_id.eq(account));
+    let open = covers::table
+        .filter(covers::clinic_id.eq(clinic))
+        .filter(side)
+        .filter(covers::ended_at.is_null())
+        .filter(covers::ends_at.gt(At(now)))
+        .order(covers::id)
+        .select(columns::<Stored<CoverRow>>());
+    let rows: Vec<Stored<CoverRow>> = locked!(tx, for_update, open)?;
+    checked(tx, rows)
+}
+
 /// Counts the covers of a therapist that are not over.
 pub fn count_covers(tx: &mut Tx<'_>, clinic: Id<Clinic>, therapist: Id<Account>, now: Timestamp) -> Result<i64> {
     Ok(covers::table

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::db::authentic::checked;
 use crate::db::schema::emergencies;
 use crate::db::{At, Stored, Tx, columns};
 use crate::kernel::id::{Account, Clinic, Emergency, Patient};
@@ -82,6 +83,23 @@ pub fn hold_emergency(tx: &mut Tx<'_>, clinic: Id<Clinic>, id: Id<Emergency>) ->
     let _held: Vec<Id<Emergency>> =
         locked!(tx, for_update, emergencies::table.filter(emergencies::id.eq(id)).select(emergencies::id))?;
     find_emergency(tx, clinic, id)
+}
+
+/// Lists the accesses of `account` at a clinic that are not over, and holds them until the unit ends.
+pub fn hold_emergencies_of(
+    tx: &mut Tx<'_>,
+    clinic: Id<Clinic>,
+    account: Id<Account>,
+    now: Timestamp,
+) -> Result<Vec<EmergencyKey>> {
+    let open = emergencies::table
+        .filter(emergencies::account_id.eq(account))
+        .filter(emergencies::clinic_id.eq(clinic))
+        .filter(emergencies::ends_at.gt(At(now)))
+        .order(emergencies::id)
+        .select(columns::<Stored<EmergencyKey>>());
+    let rows: Vec<Stored<EmergencyKey>> = locked!(tx, for_update, open)?;
+    checked(tx, rows)
 }
 
 /// Lists the accesses at a clinic, newest first, before `before`.

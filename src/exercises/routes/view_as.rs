@@ -18,7 +18,8 @@ use crate::kernel::{Error, Id, Result};
 /// List exercise responses as a reader sees them
 ///
 /// The answer that this therapist gets to `list_exercise_responses` now. It is 404 when they see nothing of the
-/// patient: no active care link, or no such person. The therapist is not told, and the access log has no row of it.
+/// patient: no active care link, of theirs or of somebody for whom they stand in, or no such person. The therapist is
+/// not told, and the access log has no row of it.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id"),
         ("reader_id" = Uuid, Path, description = "The therapist's account"),

@@ -45,7 +45,7 @@ pub(in crate::identity) async fn log_in(
     let (vault, unit_keys) = (state.vault.clone(), keys.clone());
     let opening = SessionSecrets::draw(state, now).with_code();
     let verdict = state.db.write(move |tx: &mut Tx<'_>| {
-        let welcome = store::find_account(tx, account)?.is_some_and(|row| row.disabled_at.is_none());
+        let welcome = store::hold_account(tx, account)?.is_some_and(|row| row.disabled_at.is_none());
         if !welcome || !shown.spend(tx, account, now)? {
             return Ok(Err(refused()));
         }

@@ -151,7 +151,7 @@ async fn step_up(
     parts: (web::Data<State>, web::Data<Passwords>),
 ) -> Result<Reply> {
     let (state, vault) = (&parts.0, parts.0.vault.clone());
-    let asked = request.prepare(async |asked| asked.body.into_inner().look(&parts, &caller).await).await;
+    let asked = caller.prepare(state, request, async |asked| asked.body.into_inner().look(&parts, &caller).await).await;
     let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, shown: &_| factors::step_up(tx, live, &vault, shown);
     let show = |tx: &mut Tx<'_>, live: &Live<Anyone>, _: Outcome<()>| factors::proved_at(tx, live);
     let answer = caller.change(state, asked, |command| Ok(command.body), work, show);
@@ -201,7 +201,8 @@ async fn confirm_totp(
     state: web::Data<State>,
 ) -> Result<Reply> {
     let (vault, keys) = (state.vault.clone(), state.vault.keys(caller.account().uuid()).await?);
-    let asked = request.prepare(async |asked| asked.body.into_inner().look(&state, &caller).await).await;
+    let asked =
+        caller.prepare(&state, request, async |asked| asked.body.into_inner().look(&state, &caller).await).await;
     let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, typed: &_| factors::confirm(tx, live, &vault, typed);
     let show =
         move |tx: &mut Tx<'_>, live: &Live<Anyone>, _: Outcome<()>| factors::recovery_codes(tx, live, keys.as_ref());

@@ -148,7 +148,8 @@ async fn add_passkey(
     state: web::Data<State>,
 ) -> Result<Reply> {
     let (vault, keys) = (state.vault.clone(), state.vault.keys(caller.account().uuid()).await?);
-    let asked = request.prepare(async |asked| asked.body.into_inner().look(&state, &caller).await).await;
+    let asked =
+        caller.prepare(&state, request, async |asked| asked.body.into_inner().look(&state, &caller).await).await;
     let work = move |tx: &mut Tx<'_>, live: &Live<Anyone>, new: &_| actions::add(tx, live, &vault, new);
     let show =
         |tx: &mut Tx<'_>, live: &Live<Anyone>, outcome: Outcome<_>| outcome.or_get(|id| actions::get(tx, live, id));

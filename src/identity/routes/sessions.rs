@@ -17,7 +17,7 @@ use crate::http::{
 use crate::idempotency::Outcome;
 use crate::identity::model::DeviceName;
 use crate::identity::sessions::{self, OwnSession};
-use crate::identity::{Anyone, Caller, Claimed, Guarded, Live, security_events};
+use crate::identity::{AccountPolicy, Anyone, Caller, Claimed, Guarded, Live, Unlocked, security_events};
 use crate::kernel::id::Session;
 use crate::kernel::page::Page;
 use crate::kernel::{Error, Fields, Id, Listed, Result};
@@ -162,17 +162,22 @@ struct SecurityEventPage {
 }
 
 /// Returns the keys of the caller's account, before the unit.
-async fn keys_of(caller: &Caller, state: &State) -> Result<Keys> {
+async fn keys_of<K: AccountPolicy>(caller: &Claimed<K>, state: &State) -> Result<Keys> {
     state.vault.keys(caller.account().uuid()).await?.ok_or(Error::NotFound)
 }
 
 /// List sessions
 ///
-/// The devices on which the caller's account is logged in.
+/// The devices on which the caller's account is logged in. Where the lock is on, this asks for the passphrase within 10
+/// minutes.
 #[utoipa::path(tag = "identity", params(IfNoneMatchHeader),
     responses((status = 200, description = "The sessions", body = SessionList), ReadErrors))]
 #[get("/me/sessions")]
-async fn list_sessions(caller: Caller, when: Preconditions, state: web::Data<State>) -> Result<Reply> {
+async fn list_sessions(
+    caller: Claimed<Unlocked<Anyone>>,
+    when: Preconditions,
+    state: web::Data<State>,
+) -> Result<Reply> {
     let found = caller.read(&state, sessions::list).await?;
     let keys = keys_of(&caller, &state).await?;
     let view = |found: &OwnSession| Listed::new(found.id().uuid(), SessionView::open(found, caller.session(), &keys));

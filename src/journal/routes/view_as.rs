@@ -17,7 +17,8 @@ use crate::kernel::{Error, Id, Result};
 /// List entries as a reader sees them
 ///
 /// The answer that this therapist gets to `list_entries` now. It is 404 when they see nothing of the patient: no active
-/// care link, or no such person. The therapist is not told, and the access log has no row of it.
+/// care link, of theirs or of somebody for whom they stand in, or no such person. The therapist is not told, and the
+/// access log has no row of it.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id"),
         ("reader_id" = Uuid, Path, description = "The therapist's account"), ListEntries, PageQuery),

@@ -1,6 +1,6 @@
 //! New passphrases for staff.
 
-use actix_web::{post, web};
+use actix_web::{HttpRequest, post, web};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::care::members;
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, AuthErrors, IdempotencyKeyHeader};
-use crate::http::{Body, Command, Reply, Request};
+use crate::http::{Body, Command, Reply, Request, client_network};
 use crate::idempotency::Outcome;
 use crate::identity::model::SIGN_IN_BYTES;
 use crate::identity::routes::SessionParts;
@@ -113,9 +113,13 @@ pub(super) async fn create_staff_reset(
 #[utoipa::path(tag = "identity", request_body = ResetCredential, security(()),
     responses((status = 200, description = "The passphrase is changed", body = ResetCredentialView), AuthErrors))]
 #[post("/auth/staff-reset")]
-pub(super) async fn reset_credential(body: Body<ResetCredential, SIGN_IN_BYTES>, parts: SessionParts) -> Result<Reply> {
+pub(super) async fn reset_credential(
+    body: Body<ResetCredential, SIGN_IN_BYTES>,
+    request: HttpRequest,
+    parts: SessionParts,
+) -> Result<Reply> {
     let wish = body.into_inner().parse()?;
     let (state, passwords, _) = &parts;
-    let account = resets::redeem(state, passwords, wish).await?;
+    let account = resets::redeem(state, passwords, wish, Some(client_network(&request))).await?;
     Ok(Reply::ok(&ResetCredentialView { account_id: account.uuid() }).no_store())
 }
