@@ -113,6 +113,11 @@ pub enum Revoked {
         /// The invitation.
         invitation: Uuid,
     },
+    /// A passkey.
+    Passkey {
+        /// The passkey.
+        passkey: Uuid,
+    },
 }
 
 impl LedgerEntry {
@@ -273,5 +278,6 @@ fn closed(tx: &mut Tx<'_>, closed: Closed) -> Result<Revoked> {
         Closed::Passphrase(id) => Revoked::Passphrase { account: id.uuid() },
         Closed::Address(id) => Revoked::Address { account: id.uuid() },
         Closed::Invitation(id) => Revoked::Invitation { invitation: id.uuid() },
+        Closed::Passkey(id) => Revoked::Passkey { passkey: id.uuid() },
     })
 }

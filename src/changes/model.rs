@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::kernel::id::{Account, Any, Clinic, Cover, Invitation, Patient, Session};
+use crate::kernel::id::{Account, Any, Clinic, Cover, Invitation, Passkey, Patient, Session};
 use crate::kernel::{Error, Id, Result, limits};
 
 /// The kind of thing that changed. The numbers are stored: never reuse one.
@@ -340,6 +340,8 @@ pub enum Closed {
     Address(Id<Account>),
     /// An invitation was revoked.
     Invitation(Id<Invitation>),
+    /// A passkey was taken away.
+    Passkey(Id<Passkey>),
 }
 
 impl Closed {
@@ -352,6 +354,7 @@ impl Closed {
             Self::Passphrase(id) => (4, id.uuid(), Uuid::nil()),
             Self::Address(id) => (5, id.uuid(), Uuid::nil()),
             Self::Invitation(id) => (6, id.uuid(), Uuid::nil()),
+            Self::Passkey(id) => (7, id.uuid(), Uuid::nil()),
         }
     }
 
@@ -364,6 +367,7 @@ impl Closed {
             4 => Some(Self::Passphrase(thing.typed())),
             5 => Some(Self::Address(thing.typed())),
             6 => Some(Self::Invitation(thing.typed())),
+            7 => Some(Self::Passkey(thing.typed())),
             _ => None,
         }
     }

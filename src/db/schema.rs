@@ -22,7 +22,6 @@ tables! {
         name -> Text,
         value -> Binary,
     }
-
     accounts (id) {
         id -> Uid,
         kind -> Text,
@@ -38,14 +37,12 @@ tables! {
         lock_since -> Nullable<TimestampTz>,
         guarded_until -> Nullable<TimestampTz>,
     }
-
     account_heads (account_id) {
         account_id -> Uid,
         audit_seq -> BigInt,
         audit_mac -> Binary,
         anchor_due_at -> Nullable<TimestampTz>,
     }
-
     sessions (id) {
         id -> Uid,
         account_id -> Uid,
@@ -60,7 +57,6 @@ tables! {
         verified_at -> Nullable<TimestampTz>,
         factor_at -> Nullable<TimestampTz>,
     }
-
     refresh_tokens (hash) {
         hash -> Binary,
         session_id -> Uid,
@@ -68,14 +64,12 @@ tables! {
         spent_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-
     clinics (id) {
         id -> Uid,
         doc -> Binary,
         version -> BigInt,
         created_at -> TimestampTz,
     }
-
     protocols (id, number) {
         id -> Uid,
         number -> Integer,
@@ -88,7 +82,6 @@ tables! {
         published_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-
     clinic_plans (clinic_id) {
         clinic_id -> Uid,
         protocol_id -> Nullable<Uid>,
@@ -96,7 +89,6 @@ tables! {
         follow_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-
     staff_members (clinic_id, account_id) {
         clinic_id -> Uid,
         account_id -> Uid,
@@ -110,7 +102,6 @@ tables! {
         mac -> Binary,
         factor_from -> Nullable<TimestampTz>,
     }
-
     invitations (id) {
         id -> Uid,
         code_hash -> Binary,
@@ -126,7 +117,6 @@ tables! {
         revoked_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-
     patients (id) {
         id -> Uid,
         account_id -> Uid,
@@ -136,14 +126,12 @@ tables! {
         created_at -> TimestampTz,
         mac -> Binary,
     }
-
     log_in_failures (counter) {
         counter -> Binary,
         failures -> Integer,
         locked_until -> Nullable<TimestampTz>,
         last_at -> TimestampTz,
     }
-
     second_factors (account_id) {
         account_id -> Uid,
         last_step -> BigInt,
@@ -154,7 +142,6 @@ tables! {
         doc -> Binary,
         mac -> Binary,
     }
-
     passkeys (id) {
         id -> Uid,
         account_id -> Uid,
@@ -165,12 +152,10 @@ tables! {
         doc -> Binary,
         mac -> Binary,
     }
-
     passkey_ceremonies (ceremony_key) {
         ceremony_key -> Binary,
         expires_at -> TimestampTz,
     }
-
     letters (id) {
         id -> Uid,
         doc -> Binary,
@@ -180,7 +165,6 @@ tables! {
         due_at -> Nullable<TimestampTz>,
         done_at -> Nullable<TimestampTz>,
     }
-
     address_proofs (id) {
         id -> Uid,
         code_hash -> Binary,
@@ -192,7 +176,6 @@ tables! {
         used_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-
     patient_heads (patient_id) {
         patient_id -> Uid,
         change_seq -> BigInt,
@@ -204,7 +187,6 @@ tables! {
         version_floor -> BigInt,
         horizon_seq -> BigInt,
     }
-
     patient_settings (patient_id) {
         patient_id -> Uid,
         doc -> Binary,
@@ -213,7 +195,6 @@ tables! {
         cautions -> Nullable<Binary>,
         cautions_rev -> BigInt,
     }
-
     care_links (id) {
         id -> Uid,
         patient_id -> Uid,
@@ -227,7 +208,6 @@ tables! {
         ended_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-
     staff_resets (id) {
         id -> Uid,
         code_hash -> Binary,
@@ -236,7 +216,6 @@ tables! {
         expires_at -> TimestampTz,
         mac -> Binary,
     }
-
     transfers (link_id) {
         link_id -> Uid,
         patient_id -> Uid,
@@ -247,7 +226,6 @@ tables! {
         answered_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-
     covers (id) {
         id -> Uid,
         clinic_id -> Uid,
@@ -263,13 +241,11 @@ tables! {
         tell_session -> Nullable<Uid>,
         mac -> Binary,
     }
-
     team_grants (patient_id, grant_id) {
         patient_id -> Uid,
         grant_id -> Uid,
         mac -> Binary,
     }
-
     emergencies (id) {
         id -> Uid,
         clinic_id -> Uid,
@@ -283,7 +259,6 @@ tables! {
         reviewer_id -> Nullable<Uid>,
         mac -> Binary,
     }
-
     grants (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -297,14 +272,12 @@ tables! {
         tell_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-
     grant_readers (patient_id, grant_id, link_id) {
         patient_id -> Uid,
         grant_id -> Uid,
         link_id -> Uid,
         mac -> Binary,
     }
-
     grant_items (patient_id, item_id, grant_id) {
         patient_id -> Uid,
         item_id -> Uid,
@@ -312,7 +285,6 @@ tables! {
         occurred_at -> TimestampTz,
         mac -> Binary,
     }
-
     infusions (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -321,7 +293,6 @@ tables! {
         created_at -> TimestampTz,
         updated_at -> TimestampTz,
     }
-
     pauses (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -331,7 +302,6 @@ tables! {
         updated_at -> TimestampTz,
         deleted_at -> Nullable<TimestampTz>,
     }
-
     prompts (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -346,7 +316,6 @@ tables! {
         created_at -> TimestampTz,
         updated_at -> TimestampTz,
     }
-
     deliveries (id) {
         id -> Uid,
         patient_id -> Uid,
@@ -367,7 +336,6 @@ tables! {
         received_at -> Nullable<TimestampTz>,
         lane -> Integer,
     }
-
     calendars (patient_id) {
         patient_id -> Uid,
         address_id -> Uid,
@@ -381,7 +349,6 @@ tables! {
         read_at -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-
     consents (patient_id, version) {
         patient_id -> Uid,
         version -> BigInt,
@@ -390,7 +357,6 @@ tables! {
         created_at -> TimestampTz,
         mac -> Binary,
     }
-
     devices (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -407,7 +373,6 @@ tables! {
         plan_until -> Nullable<TimestampTz>,
         mac -> Binary,
     }
-
     entries (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -431,7 +396,6 @@ tables! {
         deleted_at -> Nullable<TimestampTz>,
         purge_at -> Nullable<TimestampTz>,
     }
-
     revisions (patient_id, item_id, section, rev) {
         patient_id -> Uid,
         item_id -> Uid,
@@ -440,7 +404,6 @@ tables! {
         sealed -> Nullable<Binary>,
         replaced_at_version -> BigInt,
     }
-
     comments (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -453,7 +416,6 @@ tables! {
         held -> Bool,
         mac -> Binary,
     }
-
     receipts (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -464,7 +426,6 @@ tables! {
         delivered_at -> Nullable<TimestampTz>,
         opened_at -> Nullable<TimestampTz>,
     }
-
     changes (patient_id, seq) {
         patient_id -> Uid,
         seq -> BigInt,
@@ -476,7 +437,6 @@ tables! {
         session_id -> Nullable<Uid>,
         at -> TimestampTz,
     }
-
     audit_log (subject_id, seq) {
         subject_id -> Uid,
         seq -> BigInt,
@@ -486,7 +446,6 @@ tables! {
         doc -> Binary,
         mac -> Binary,
     }
-
     idempotency_records (account_id, key_hash) {
         account_id -> Uid,
         key_hash -> Binary,
@@ -495,7 +454,6 @@ tables! {
         reference -> Nullable<Uid>,
         created_at -> TimestampTz,
     }
-
     installation (one) {
         one -> Integer,
         id -> Uid,
@@ -503,7 +461,6 @@ tables! {
         generation -> BigInt,
         missing -> BigInt,
     }
-
     wrapped_keys (subject_id, number) {
         subject_id -> Uid,
         number -> Integer,
@@ -511,7 +468,6 @@ tables! {
         wrapped -> Binary,
         created_at -> TimestampTz,
     }
-
     exercise_responses (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -532,7 +488,6 @@ tables! {
         purge_at -> Nullable<TimestampTz>,
         date_to_come -> Bool,
     }
-
     assignments (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -544,20 +499,17 @@ tables! {
         updated_at -> TimestampTz,
         mac -> Binary,
     }
-
     signing_keys (number) {
         number -> Integer,
         created_at -> TimestampTz,
         mac -> Nullable<Binary>,
     }
-
     audit_anchors (subject_id) {
         subject_id -> Uid,
         seq -> BigInt,
         head -> Binary,
         mac -> Binary,
     }
-
     mutations (patient_id, mutation_id) {
         patient_id -> Uid,
         mutation_id -> Uid,
@@ -569,13 +521,11 @@ tables! {
         sibling_id -> Nullable<Uid>,
         at -> TimestampTz,
     }
-
     feed_heads (account_id) {
         account_id -> Uid,
         seq -> BigInt,
         horizon_seq -> BigInt,
     }
-
     feed (patient_id, entity, item_id, account_id) {
         account_id -> Uid,
         patient_id -> Uid,
@@ -587,7 +537,6 @@ tables! {
         sections -> Integer,
         removed_at -> Nullable<TimestampTz>,
     }
-
     feed_backlog (patient_id, id) {
         patient_id -> Uid,
         id -> Uid,
@@ -598,21 +547,18 @@ tables! {
         sections -> Integer,
         things -> Binary,
     }
-
     revocations (patient_id, seq) {
         patient_id -> Uid,
         seq -> BigInt,
         entity -> Integer,
         thing_id -> Uid,
     }
-
     owner_notices (account_id, kind) {
         account_id -> Uid,
         kind -> Integer,
         due_at -> Nullable<TimestampTz>,
         asked_at -> TimestampTz,
     }
-
     closings (kind, thing_id, clinic_id, at) {
         kind -> Integer,
         thing_id -> Uid,

@@ -51,7 +51,7 @@ struct LogIn {
     #[schema(format = "password", example = "a quiet river at dawn")]
     passphrase: String,
     /// A code of the account's second factor, if it has one: of the authenticator app, or a recovery code.
-    #[schema(nullable = false, format = "password", max_length = 64, example = "287082")]
+    #[schema(nullable = false, format = "password", example = "287082")]
     code: Option<String>,
     /// The answer of a passkey of the account, in place of a code, to a challenge of `begin_passkey_log_in`.
     #[schema(nullable = false)]
@@ -228,11 +228,11 @@ async fn begin_passkey_log_in(state: web::Data<State>) -> Result<Reply> {
 async fn log_in_with_passkey(
     body: Body<PasskeyLogIn, SIGN_IN_BYTES>,
     request: HttpRequest,
-    state: web::Data<State>,
-    tokens: web::Data<Arc<Tokens>>,
+    parts: SessionParts,
 ) -> Result<Reply> {
+    let (state, _, tokens) = &parts;
     let attempt = body.into_inner().parse(client_network(&request))?;
-    let grant = passkey_log_in::log_in(&state, Arc::clone(&tokens), attempt).await?;
+    let grant = passkey_log_in::log_in(state, Arc::clone(tokens), attempt).await?;
     Ok(Reply::ok(&SignedInView::from(grant)).no_store())
 }
 

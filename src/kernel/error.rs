@@ -257,7 +257,7 @@ codes! {
     StateConflict = "state_conflict", 409, Refresh, "Not possible in the present state", "The object's state does not allow this step: `state` names it, and `allowed` the steps that it allows. Read the object again.";
     AlreadyLinked = "already_linked", 409, Refresh, "Already linked", "There is a care link between this patient and this therapist already.";
     SetupDone = "setup_done", 409, Refresh, "The server is set up already", "The first clinic exists. Further clinics are made by the operator.";
-    PasskeysOff = "passkeys_off", 409, Keep, "There are no passkeys here", "The operator of this server has not switched passkeys on; `passkey_rp_id` of `GET /v1/meta` is absent. Log in with the passphrase.";
+    PasskeysOff = "passkeys_off", 409, Refresh, "There are no passkeys here", "The operator of this server has not switched passkeys on; `passkey_rp_id` of `GET /v1/meta` is absent. Log in with the passphrase.";
     InfusionOverlaps = "infusion_overlaps", 409, Refresh, "Overlaps another infusion", "Another infusion of this patient lies within six hours. `conflicting_id` names it. If they are two administrations, repeat with `distinct_from`.";
     LimitReached = "limit_reached", 409, Refresh, "A limit is reached", "The set is as large as the server lets it grow. `detail` names the limit; `GET /v1/meta` publishes them all. Keep local data; end or delete something of the kind, or ask the operator.";
     WrongAccount = "wrong_account", 403, Keep, "Of another account", "The mutation is of another patient's phone, or of another account on this one. Keep it until that account is logged in.";

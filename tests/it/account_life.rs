@@ -131,7 +131,7 @@ pub async fn log_in(app: &Arc<TestApp>, email: &str, passphrase: &str) -> Answer
 }
 
 /// A log-in of a device that was logged in before.
-async fn log_in_again(app: &Arc<TestApp>, passphrase: &str, device: &str) -> Answer {
+pub async fn log_in_again(app: &Arc<TestApp>, passphrase: &str, device: &str) -> Answer {
     let body = json!({ "email": ANN, "passphrase": passphrase, "device_token": device });
     app.post("/v1/auth/login", body).send().await
 }

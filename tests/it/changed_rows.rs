@@ -487,6 +487,7 @@ const DECIDE_NOTHING: &[(&str, &str)] = &[
     ("installation", "in the keyring, with a MAC of its own"),
     ("letters", "sealed under keys of their own; the codes in them are good by the rows of the proofs"),
     ("owner_notices", "asks for letters to the owner of an account"),
+    ("passkey_ceremonies", "a row refuses a challenge that was answered; whoever deletes it still needs its answer"),
     ("log_in_failures", "whoever clears them can try more passphrases, and still needs the right one"),
     ("clinics", "a sealed name, bound to its row"),
     ("patient_settings", "sealed, and bound to their row and version"),

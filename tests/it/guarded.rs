@@ -11,7 +11,8 @@ use crate::support::app::{TestApp, document};
 
 /// The operations that take something from anybody, or a secret from somebody who is logged in, and need no guard. An
 /// operation joins this list by decision.
-const UNGUARDED: [(&str, &str); 5] = [
+const UNGUARDED: [(&str, &str); 6] = [
+    ("add_passkey", "what the device makes belongs to a challenge that this session asked for"),
     ("get_calendar_feed", "its address has 192 bits, and one service asks for the feeds of many patients"),
     ("get_problem", "the name of a problem is published"),
     ("put_device", "its keys are those of a push service, which this server uses and does not compare"),

@@ -276,7 +276,7 @@ async fn odd_methods_and_broken_requests_are_refused() {
 /// The memory of another process that is in use, in KiB.
 fn resident(process: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().trim().parse().unwrap()
 }
 
@@ -313,8 +313,12 @@ async fn s8_bombs_cost_a_server_no_memory_that_it_keeps() {
     let child = Child::serve(&database, &[]).await;
     let (_, patient, _) = Web::new(&child.url).found(&code).await;
     let bombs = bombs();
-    let before = resident(child.id());
-    for (path, body) in bombs.iter().cycle().take(each * bombs.len()) {
+    let (at_start, mut warm) = (resident(child.id()), 0);
+    for (number, (path, body)) in bombs.iter().cycle().take(each * bombs.len()).enumerate() {
+        if number == bombs.len() {
+            // What each worker needs for the largest body, and keeps for the next one.
+            warm = resident(child.id());
+        }
         let pushes = *path == PUSHES;
         let method = if pushes { Method::POST } else { Method::PUT };
         let call = patient.call(method, &format!("/v1/patients/me{path}")).header("content-type", "application/json");
@@ -324,8 +328,9 @@ async fn s8_bombs_cost_a_server_no_memory_that_it_keeps() {
             assert!(answer.status().is_client_error(), "{path}: {}", answer.status());
         }
     }
-    let more = resident(child.id()).saturating_sub(before);
-    println!("{} bombs, {more} KiB more", each * bombs.len());
-    assert!(more <= 16 * 1024, "{more} KiB");
+    let after = resident(child.id());
+    let (more, all) = (after.saturating_sub(warm), after.saturating_sub(at_start));
+    println!("{} bombs, {all} KiB more than at the start, {more} KiB more than after the first of each", each * bombs.len());
+    assert!(more <= 16 * 1024 && all <= 32 * 1024, "{more} KiB, {all} KiB");
     patient.expect(Method::GET, "/v1/me", Value::Null, 200).await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::support::accounts::code_sent_to;
+use crate::support::accounts::{code_sent_to, has_proved_address};
 use crate::support::app::{Answer, TestApp};
 use crate::support::people::{PASSPHRASE, Person, registration};
 
@@ -83,7 +83,9 @@ async fn s5_every_door_that_sets_a_passphrase_asks_the_same_of_it() {
 
     let ann = "ann.walker@example.org";
     // While a session of hers lives, a log-in after a reset needs its device.
-    app.patient(&therapist, "Ann Walker").await.act("/v1/auth/logout").send().await.no_content();
+    let person = app.patient(&therapist, "Ann Walker").await;
+    has_proved_address(&person).await;
+    person.act("/v1/auth/logout").send().await.no_content();
     app.post("/v1/auth/passphrase-reset", json!({ "email": ann })).send().await.expect(202);
     let body = json!({ "code": code_sent_to(&app, ann).await });
     door("/v1/auth/passphrase-reset/confirm", body, ann).asks_what_all_ask(&app).await;

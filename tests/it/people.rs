@@ -120,9 +120,9 @@ async fn a_disabled_member_is_out_at_once_and_back_with_all_their_links_when_ena
     let enabled = admin.act(&format!("{path}/enable")).send().await.ok();
     assert_eq!(enabled.body["disabled"], json!(false));
     app.get(roster).bearer(&token).transmit().await.expect(401).refused("session_revoked");
-    let proved = app.post("/v1/auth/verify-email", json!({ "code": proof })).send().await;
-    proved.expect(422).refused("code_invalid");
     let thea = again(app, &thea.name).await;
+    let proved = thea.post("/v1/auth/verify-email", json!({ "code": proof })).send().await;
+    proved.expect(422).refused("code_invalid");
     assert_eq!(thea.get("/v1/me/profile").send().await.ok().body["email"], "thea.brandt@example.org");
     assert_eq!(thea.get(roster).send().await.ok().items().len(), 1);
     thea.get(&ann.of_theirs("/window")).send().await.ok();
@@ -265,7 +265,7 @@ async fn a_code_of_an_admin_gives_a_member_a_new_passphrase_and_nobody_what_pati
     let log_in = |passphrase: &str| json!({ "email": "thea.brandt@example.org", "passphrase": passphrase });
     app.post("/v1/auth/login", log_in(PASSPHRASE)).send().await.expect(401);
     let back = Person::of(app, &app.post("/v1/auth/login", log_in(new)).send().await.ok());
-    assert_eq!(back.get("/v1/me/factors").send().await.ok().body, json!({ "totp": "none" }));
+    assert_eq!(back.get("/v1/me/factors").send().await.ok().body, json!({ "totp": "none", "passkeys": [] }));
     back.reads(ann, &format!("/entries/{entry}")).await.not_found();
     assert_eq!(ann.care_links().await[0]["state"], "ended", "a new link needs the patient");
     ann.linked_to(&back).await;
@@ -344,7 +344,7 @@ async fn a_code_of_an_admin_opens_nothing_that_a_member_stood_in_for_and_no_addr
     }
     back.reads(ann, &format!("/entries/{entry}")).await.not_found();
     assert!(back.get("/v1/me/patients").send().await.ok().items().is_empty());
-    let proved = app.post("/v1/auth/verify-email", json!({ "code": proof })).send().await;
+    let proved = back.post("/v1/auth/verify-email", json!({ "code": proof })).send().await;
     proved.expect(422).refused("code_invalid");
     assert_eq!(back.get("/v1/me/profile").send().await.ok().body["email"], "tom.adler@example.org");
 }

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
-use afterglow::config::Registration;
+use afterglow::config::{Config, Registration};
 use afterglow::db::Backend;
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::json;
 
+use crate::account_life::into_a_folder;
 use crate::delivery::{World, minutes};
 use crate::support::accounts::disable;
 use crate::support::app::{TestApp, document, new_id};
@@ -321,10 +322,16 @@ async fn a_log_in_of_an_unknown_address_runs_and_writes_what_a_wrong_passphrase_
     assert_eq!(counted, 4, "the same rows for both: of the account, and of the account and the network");
 }
 
+/// Opens the registration, which sends letters.
+fn open(config: &mut Config) {
+    into_a_folder(config);
+    config.registration = Registration::Open;
+}
+
 #[actix_web::test]
 async fn s7_a_code_a_registration_and_an_invitation_run_the_same_statements_whoever_has_the_address() {
     listen();
-    let app = TestApp::start_with(|config| config.registration = Registration::Open).await;
+    let app = TestApp::start_with(open).await;
     let (theo, _) = two(&app).await;
     let ben = app.patient(&theo, "Ben Roth").await;
     disable(&app, ben.account.parse().unwrap()).await;
@@ -366,7 +373,7 @@ async fn s7_a_code_a_registration_and_an_invitation_run_the_same_statements_whoe
 #[actix_web::test]
 async fn where_registration_is_open_a_good_invitation_runs_the_same_for_every_address() {
     listen();
-    let app = TestApp::start_with(|config| config.registration = Registration::Open).await;
+    let app = TestApp::start_with(open).await;
     let admin = app.admin().await;
     let theo = app.staff(&admin, "Theo Brandt", &["care"]).await;
     app.patient(&theo, "Ann Lind").await;

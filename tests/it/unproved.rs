@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::account_life::{ANN, Scene, forgets, letter, log_in, mail, profile, proves, sets};
+use crate::account_life::{ANN, Scene, forgets, letter, log_in, log_in_again, mail, profile, proves, sets};
 use crate::support::accounts::{code_sent_to, has_proved_address};
 use crate::support::journal::{reflection, with};
 use crate::support::people::{PASSPHRASE, Person};
@@ -28,6 +28,7 @@ async fn a_letter_to_an_address_that_nobody_has_proved_opens_nothing() {
 #[actix_web::test]
 async fn the_code_of_a_letter_proves_an_address_in_a_session_of_its_account_alone() {
     let Scene { app, therapist, ann, .. } = Scene::open_with(|_| {}).await;
+    let device = log_in(&app, ANN, PASSPHRASE).await.ok().text("/tokens/device_token");
     let ben = app.patient(&therapist, "Ben Roth").await;
     ann.act("/v1/me/email/verification").send().await.ok();
     let code = letter(&app, ANN).await.code();
@@ -49,24 +50,26 @@ async fn the_code_of_a_letter_proves_an_address_in_a_session_of_its_account_alon
     prove("7K2M-9XQ4-T0VB-HS3D").send().await.expect(422).refused("idempotency_key_reused");
     forgets(&app, ANN).await;
     sets(&app, &letter(&app, ANN).await.code(), NEW).await.ok();
-    log_in(&app, ANN, NEW).await.ok();
+    log_in_again(&app, NEW, &device).await.ok();
 }
 
 #[actix_web::test]
 async fn a_phone_that_is_still_logged_in_is_the_way_back_without_a_passphrase() {
     let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+    let device = log_in(&app, ANN, PASSPHRASE).await.ok().text("/tokens/device_token");
     let entry = ann.writes(with(reflection("x"), json!({ "text": { "title": "By the lake" } }))).await;
     ann.act("/v1/me/email/verification").send().await.ok();
     proves(&ann, &letter(&app, ANN).await.code()).await.ok();
     forgets(&app, ANN).await;
     sets(&app, &letter(&app, ANN).await.code(), NEW).await.ok();
-    let ann = Person::of(&app, &log_in(&app, ANN, NEW).await.ok());
+    let ann = Person::of(&app, &log_in_again(&app, NEW, &device).await.ok());
     assert_eq!(ann.entry(&entry).await.ok().text("/text/title"), "By the lake");
 }
 
 #[actix_web::test]
 async fn a_new_address_that_was_mistyped_does_not_count_by_who_reads_its_mail() {
     let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+    let device = log_in(&app, ANN, PASSPHRASE).await.ok().text("/tokens/device_token");
     has_proved_address(&ann).await;
     let mistyped = "ann@exmaple.org";
     let ask = json!({ "email": mistyped, "passphrase": PASSPHRASE });
@@ -80,5 +83,5 @@ async fn a_new_address_that_was_mistyped_does_not_count_by_who_reads_its_mail() 
     assert_eq!(profile(&ann).await["email"], json!(ANN));
     forgets(&app, ANN).await;
     sets(&app, &letter(&app, ANN).await.code(), NEW).await.ok();
-    log_in(&app, ANN, NEW).await.ok();
+    log_in_again(&app, NEW, &device).await.ok();
 }

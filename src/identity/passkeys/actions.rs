@@ -8,6 +8,7 @@ use super::model::{Assertion, KeyOwner, NewKey, PasskeyDoc, PasskeyName};
 use super::proofs::{self, credential_key, handle_of};
 use super::relying_party::RelyingParty;
 use super::store::{self, PasskeyFound, PasskeyRow};
+use crate::changes::{self, Closed};
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
 use crate::identity::security_events::{SecurityEvent, tell_owner};
@@ -186,6 +187,7 @@ pub(in crate::identity) fn remove<K>(
     if !store::delete_passkey(tx, live.account(), id)? {
         return Err(Error::NotFound);
     }
+    changes::note_closed(tx, Closed::Passkey(id), live.now())?;
     let (account, session, keys) = (live.account(), live.session(), keys.ok_or(Error::NotFound)?);
     tell_owner(tx, (vault, keys), account, Some(session), SecurityEvent::PasskeyRemoved, live.now())
 }

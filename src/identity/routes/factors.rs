@@ -36,7 +36,7 @@ struct ShowProofs {
     #[schema(nullable = false, format = "password", example = "a quiet river at dawn")]
     passphrase: Option<String>,
     /// A code of the second factor: of the authenticator app, or a recovery code.
-    #[schema(nullable = false, format = "password", max_length = 64, example = "287082")]
+    #[schema(nullable = false, format = "password", example = "287082")]
     code: Option<String>,
     /// The answer of a passkey of the account to a challenge of `begin_passkey_log_in`. It counts as both of these.
     #[schema(nullable = false)]
@@ -55,7 +55,7 @@ impl ShowProofs {
 #[serde(deny_unknown_fields)]
 struct ConfirmTotp {
     /// The present code. Spaces do not matter.
-    #[schema(format = "password", max_length = 64, example = "287082")]
+    #[schema(format = "password", example = "287082")]
     code: String,
 }
 
