@@ -1,5 +1,6 @@
 //! The `afterglow` command.
 
+mod accounts;
 mod channels;
 mod log;
 mod options;
@@ -13,6 +14,7 @@ use actix_web::rt::System;
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 
+use self::accounts::AccountCommand;
 use self::options::{Options, Settings};
 use crate::app::{self, Server, openapi};
 use crate::audit;
@@ -69,6 +71,11 @@ enum Command {
     Clinic {
         #[command(subcommand)]
         what: ClinicCommand,
+    },
+    /// Look at an account, enable it again, or take lost second factors away, for an owner who has proved who they are.
+    Account {
+        #[command(subcommand)]
+        what: AccountCommand,
     },
     /// Check the access log.
     Audit {
@@ -187,6 +194,7 @@ fn execute(command: Option<Command>, options: &Options) -> Result<()> {
         Some(Command::Clinic { what: ClinicCommand::Create { name, one_person } }) => {
             System::new().block_on(create_clinic(config()?, &name, one_person))
         }
+        Some(Command::Account { what }) => print(&System::new().block_on(accounts::run(config()?, &what))?),
         Some(Command::CheckConfig) => {
             let config = config()?;
             let checked = Vault::check(&config.vault(), &config.database)?.refuse()?;

@@ -12,10 +12,11 @@
 //! - A new address takes the place of the old one once it is proved. The old one is told when it is asked for.
 //! - Whoever changes what lets them in gives the present passphrase. A wrong one is counted like a failed log-in.
 //! - A disabled account lets nobody in. Nothing of it is deleted.
-//!
-//! Second factors, which would be needed for a day after a reset, do not exist yet.
+//! - The operator enables an account again, and takes factors away that their owner has lost ([`operator`]). Whether it
+//!   is the owner who asks is for the operator to see, in person; within a day of a mailed reset they say so twice.
 
 pub mod actions;
+pub mod operator;
 mod routes;
 
 pub use routes::configure;

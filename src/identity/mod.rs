@@ -30,6 +30,7 @@ mod directory;
 pub mod factors;
 pub mod freshness;
 pub mod model;
+pub mod operator;
 mod passkeys;
 mod password;
 pub mod routes;

@@ -29,16 +29,22 @@ pub enum Notice {
     DisabledByAdmin,
     /// The second factor was switched on or off, its recovery codes were made anew, or one of them was used.
     SecondFactor,
+    /// The account was enabled again by the operator.
+    EnabledByOperator,
+    /// The operator took the second factor and the passkeys away.
+    FactorsForgotten,
 }
 
 impl Notice {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::NewDevice,
         Self::RefreshReused,
         Self::PassphraseChanged,
         Self::Disabled,
         Self::DisabledByAdmin,
         Self::SecondFactor,
+        Self::EnabledByOperator,
+        Self::FactorsForgotten,
     ];
 
     /// Returns the stored number.
@@ -50,6 +56,8 @@ impl Notice {
             Self::Disabled => 4,
             Self::DisabledByAdmin => 5,
             Self::SecondFactor => 6,
+            Self::EnabledByOperator => 7,
+            Self::FactorsForgotten => 8,
         }
     }
 

@@ -36,10 +36,14 @@ pub enum SecurityEvent {
     EmailVerified,
     /// The account was disabled by its owner, which ended all sessions.
     Disabled,
+    /// The account was enabled again by the operator. Its sessions stay ended.
+    EnabledByOperator,
     /// A second factor was switched on.
     FactorOn,
     /// The second factor was switched off.
     FactorOff,
+    /// The operator took the second factor and all passkeys away, which ended all sessions.
+    FactorsForgotten,
     /// A new set of recovery codes took the place of the last one.
     RecoveryCodesMade,
     /// A recovery code was used.
@@ -70,8 +74,10 @@ impl SecurityEvent {
             Self::EmailAsked => "email_asked",
             Self::EmailVerified => "email_verified",
             Self::Disabled => "disabled",
+            Self::EnabledByOperator => "enabled_by_operator",
             Self::FactorOn => "second_factor_on",
             Self::FactorOff => "second_factor_off",
+            Self::FactorsForgotten => "factors_forgotten_by_operator",
             Self::RecoveryCodesMade => "recovery_codes_made",
             Self::RecoveryCodeUsed => "recovery_code_used",
             Self::PasskeyAdded => "passkey_added",
@@ -89,6 +95,8 @@ impl SecurityEvent {
             Self::RefreshReused => Some(Notice::RefreshReused),
             Self::PassphraseChanged | Self::PassphraseReset => Some(Notice::PassphraseChanged),
             Self::Disabled => Some(Notice::Disabled),
+            Self::EnabledByOperator => Some(Notice::EnabledByOperator),
+            Self::FactorsForgotten => Some(Notice::FactorsForgotten),
             Self::FactorOn
             | Self::FactorOff
             | Self::RecoveryCodesMade
@@ -115,14 +123,42 @@ impl SecurityEvent {
 /// When the database fails, or `keys` are not the account's.
 pub fn tell_owner(
     tx: &mut Tx<'_>,
-    (vault, keys): (&Vault, &Keys),
+    sealing: (&Vault, &Keys),
     account: Id<Account>,
     session: Option<Id<Session>>,
     event: SecurityEvent,
     now: Timestamp,
 ) -> Result<()> {
-    let record = Record { act: event.name().to_owned(), role: "owner".to_owned(), refused: false, ids: Vec::new() };
-    audit::append(tx, vault, keys, Subject::Account(account), Some(account), session, now, &record)?;
+    tell(tx, sealing, account, (Some(account), session), event, now)
+}
+
+/// Tells the owner of an account of what the operator did to it, in the unit in which it happens.
+///
+/// # Errors
+///
+/// As [`tell_owner`].
+pub(super) fn tell_of_operator(
+    tx: &mut Tx<'_>,
+    sealing: (&Vault, &Keys),
+    account: Id<Account>,
+    event: SecurityEvent,
+    now: Timestamp,
+) -> Result<()> {
+    tell(tx, sealing, account, (None, None), event, now)
+}
+
+/// Writes an event into the list of an account and asks for its letter. Without an actor it is the operator's work.
+fn tell(
+    tx: &mut Tx<'_>,
+    (vault, keys): (&Vault, &Keys),
+    account: Id<Account>,
+    (actor, session): (Option<Id<Account>>, Option<Id<Session>>),
+    event: SecurityEvent,
+    now: Timestamp,
+) -> Result<()> {
+    let role = if actor.is_some() { "owner" } else { "operator" };
+    let record = Record { act: event.name().to_owned(), role: role.to_owned(), refused: false, ids: Vec::new() };
+    audit::append(tx, vault, keys, Subject::Account(account), actor, session, now, &record)?;
     event.notice().map_or(Ok(()), |notice| store::ask_notice(tx, account, notice, now))
 }
 

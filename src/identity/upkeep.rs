@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::actions::{open_credential, open_profile, reseal};
 use super::attempts::Attempt;
-use super::model::{Email, Passphrase, Profile};
+use super::model::{AccountKind, Email, Passphrase, Profile};
 use super::password::{Credential, Passwords};
 use super::security_events::{SecurityEvent, tell_owner};
 use super::sessions::end_live;
@@ -67,6 +67,15 @@ impl AccountSnapshot {
     /// Returns its id.
     pub fn account(&self) -> Id<Account> {
         self.row.id
+    }
+
+    /// Returns its kind.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] for a kind that was never given.
+    pub fn kind(&self) -> Result<AccountKind> {
+        self.row.account_kind()
     }
 
     /// Returns its profile.

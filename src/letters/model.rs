@@ -36,13 +36,17 @@ pub enum LetterKind {
     RefreshReused,
     /// The second factor of the account, or its recovery codes, are not as before.
     SecondFactor,
+    /// The account was enabled again by the operator.
+    EnabledByOperator,
+    /// The operator took the second factor and the passkeys away.
+    FactorsForgotten,
     /// Nothing: it does not leave. For an unknown address the same is stored as for a known one.
     Nothing,
 }
 
 impl LetterKind {
     /// Every kind that leaves.
-    pub const SENT: [Self; 13] = [
+    pub const SENT: [Self; 15] = [
         Self::Verify,
         Self::Reset,
         Self::Register,
@@ -56,6 +60,8 @@ impl LetterKind {
         Self::NewDevice,
         Self::RefreshReused,
         Self::SecondFactor,
+        Self::EnabledByOperator,
+        Self::FactorsForgotten,
     ];
 
     /// The time for which it is worth sending.

@@ -47,6 +47,8 @@ const fn kind_of(notice: Notice) -> LetterKind {
         Notice::Disabled => LetterKind::Disabled,
         Notice::DisabledByAdmin => LetterKind::DisabledByAdmin,
         Notice::SecondFactor => LetterKind::SecondFactor,
+        Notice::EnabledByOperator => LetterKind::EnabledByOperator,
+        Notice::FactorsForgotten => LetterKind::FactorsForgotten,
     }
 }
 

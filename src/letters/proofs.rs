@@ -110,6 +110,16 @@ pub fn redeem(tx: &mut Tx<'_>, proof: &ProofRow, now: Timestamp) -> Result<bool>
     Ok(found)
 }
 
+/// Returns the instant after `since` at which a code that was sent to an address last set a passphrase. A proof that
+/// was used is kept for a day at least.
+///
+/// # Errors
+///
+/// When the database cannot be read.
+pub fn last_reset(tx: &mut Tx<'_>, email_key: &[u8], since: Timestamp) -> Result<Option<Timestamp>> {
+    store::find_last_use(tx, email_key, ProofPurpose::Reset, since)
+}
+
 /// Makes the proofs that an account has asked for void: their codes do nothing any more.
 ///
 /// # Errors

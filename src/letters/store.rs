@@ -131,6 +131,22 @@ pub(super) fn count_proofs_of(tx: &mut Tx<'_>, account: Id<Account>, since: Time
     Ok(of_account.filter(address_proofs::created_at.gt(At(since))).count().get_result(tx.conn())?)
 }
 
+/// Finds the instant after `since` at which a proof of an address for a purpose was last used.
+pub(super) fn find_last_use(
+    tx: &mut Tx<'_>,
+    email_key: &[u8],
+    purpose: ProofPurpose,
+    since: Timestamp,
+) -> Result<Option<Timestamp>> {
+    let used: Vec<Stored<ProofRow>> = address_proofs::table
+        .filter(address_proofs::email_key.eq(email_key))
+        .filter(address_proofs::purpose.eq(purpose.number()))
+        .filter(address_proofs::used_at.gt(At(since)))
+        .select(columns::<Stored<ProofRow>>())
+        .load(tx.conn())?;
+    Ok(checked(tx, used)?.into_iter().filter_map(|row| row.used_at).map(|at| at.0).max())
+}
+
 /// Inserts a proof.
 pub(super) fn insert_proof(tx: &mut Tx<'_>, row: &ProofRow) -> Result<()> {
     diesel::insert_into(address_proofs::table).values(row.signed(tx)?).execute(tx.conn())?;

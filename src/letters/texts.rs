@@ -92,6 +92,19 @@ const fn english(kind: LetterKind) -> Text {
              passkey was added, removed or copied. In the app you see what happened.",
             "If that was not you, change your passphrase in the app at once.",
         ),
+        LetterKind::EnabledByOperator => (
+            "Your account is enabled again",
+            "The people who run this app enabled your account again, because somebody asked them to in your name. Your \
+             devices stay logged out: log in with your passphrase.",
+            "If that was not you, write to the people from whom you have the app.",
+        ),
+        LetterKind::FactorsForgotten => (
+            "The second factor of your account was taken away",
+            "The people who run this app took away the second factor of your account and its passkeys, because \
+             somebody asked them to in your name. All your devices were logged out. Your passphrase alone logs in now: \
+             switch on a second factor again in the app.",
+            "If that was not you, change your passphrase at once and write to the people from whom you have the app.",
+        ),
         LetterKind::Nothing => ("", "", ""),
     }
 }
@@ -176,6 +189,19 @@ const fn german(kind: LetterKind) -> Text {
              verwendet, oder ein Passkey kam dazu, wurde entfernt oder kopiert. In der App siehst du, was geschehen ist.",
             "Wenn du das nicht warst, ändere sofort in der App deine Passphrase.",
         ),
+        LetterKind::EnabledByOperator => (
+            "Dein Konto ist wieder freigegeben",
+            "Wer diese App betreibt, hat dein Konto wieder freigegeben, weil jemand in deinem Namen darum bat. Deine \
+             Geräte bleiben abgemeldet: Melde dich mit deiner Passphrase an.",
+            "Wenn du das nicht warst, melde dich bei denen, von denen du die App hast.",
+        ),
+        LetterKind::FactorsForgotten => (
+            "Der zweite Faktor deines Kontos wurde entfernt",
+            "Wer diese App betreibt, hat den zweiten Faktor deines Kontos und seine Passkeys entfernt, weil jemand in \
+             deinem Namen darum bat. Alle deine Geräte wurden abgemeldet. Jetzt genügt deine Passphrase: Schalte in \
+             der App wieder einen zweiten Faktor ein.",
+            "Wenn du das nicht warst, ändere sofort deine Passphrase und schreib denen, von denen du die App hast.",
+        ),
         LetterKind::Nothing => ("", "", ""),
     }
 }
@@ -258,6 +284,19 @@ const fn spanish(kind: LetterKind) -> Text {
             "El segundo factor de tu cuenta se ha activado o desactivado, sus códigos de recuperación se han renovado o \
              usado, o se ha añadido, quitado o copiado una llave de acceso. En la aplicación ves qué ha pasado.",
             "Si no has sido tú, cambia enseguida tu frase de contraseña en la aplicación.",
+        ),
+        LetterKind::EnabledByOperator => (
+            "Tu cuenta vuelve a estar activa",
+            "Quienes gestionan esta aplicación han activado de nuevo tu cuenta, porque alguien lo pidió en tu nombre. \
+             Tus dispositivos siguen sin sesión: entra con tu frase de contraseña.",
+            "Si no has sido tú, escribe a quienes te dieron la aplicación.",
+        ),
+        LetterKind::FactorsForgotten => (
+            "Se ha quitado el segundo factor de tu cuenta",
+            "Quienes gestionan esta aplicación han quitado el segundo factor de tu cuenta y sus llaves de acceso, \
+             porque alguien lo pidió en tu nombre. Se ha cerrado la sesión en todos tus dispositivos. Ahora basta tu \
+             frase de contraseña: activa de nuevo un segundo factor en la aplicación.",
+            "Si no has sido tú, cambia enseguida tu frase de contraseña y escribe a quienes te dieron la aplicación.",
         ),
         LetterKind::Nothing => ("", "", ""),
     }

@@ -83,6 +83,7 @@ mod migrations;
 mod offline;
 mod open_registration;
 mod openapi;
+mod operator;
 mod outage;
 mod older;
 mod overrides;

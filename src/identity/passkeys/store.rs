@@ -53,7 +53,7 @@ pub(in crate::identity) fn list_passkeys(tx: &mut Tx<'_>, account: Id<Account>) 
 }
 
 /// Counts the passkeys of an account.
-pub(super) fn count(tx: &mut Tx<'_>, account: Id<Account>) -> Result<i64> {
+pub(in crate::identity) fn count(tx: &mut Tx<'_>, account: Id<Account>) -> Result<i64> {
     Ok(passkeys::table.filter(passkeys::account_id.eq(account)).count().get_result(tx.conn())?)
 }
 
@@ -103,6 +103,12 @@ pub(super) fn update_passkey(tx: &mut Tx<'_>, row: &PasskeyRow, doc: &[u8]) -> R
 pub(super) fn delete_passkey(tx: &mut Tx<'_>, account: Id<Account>, id: Id<Passkey>) -> Result<bool> {
     let own = passkeys::table.filter(passkeys::id.eq(id)).filter(passkeys::account_id.eq(account));
     Ok(diesel::delete(own).execute(tx.conn())? == 1)
+}
+
+/// Deletes the passkeys of an account, whatever their rows say.
+pub(in crate::identity) fn delete_passkeys(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
+    diesel::delete(passkeys::table.filter(passkeys::account_id.eq(account))).execute(tx.conn())?;
+    Ok(())
 }
 
 /// Notes that a challenge was answered. Returns `false` when it was before.

@@ -127,8 +127,9 @@ struct SecurityEventView {
     /// `refresh_reused` for a session that ended because a spent refresh token came again, `session_ended` for one that
     /// was ended from another device, `other_sessions_ended` when all but one were, `second_factor_on`,
     /// `second_factor_off`, `recovery_codes_made`, `recovery_code_used`, `passkey_added`, `passkey_removed`,
-    /// `passkey_copied` for a passkey that was refused because there may be a copy of it, `lock_on`, `lock_off`. There
-    /// may be others.
+    /// `passkey_copied` for a passkey that was refused because there may be a copy of it, `lock_on`, `lock_off`,
+    /// `enabled_by_operator` for an account that was disabled before, `factors_forgotten_by_operator` when the second
+    /// factor and all passkeys were taken away. There may be others.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "log_in_new_device")]
     event: Option<String>,

@@ -1,4 +1,4 @@
-//! What an admin does to accounts of staff: disabling them and enabling them again.
+//! Accounts that somebody else than their owner disables or enables again: admins those of staff, the operator all.
 
 use std::collections::HashSet;
 

@@ -1,0 +1,83 @@
+//! What the operator does for the owner of an account who has proved in person who they are, by its address.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::db::Tx;
+use crate::identity::Email;
+use crate::identity::actions::email_key;
+use crate::identity::operator::{self, AccountSummary};
+use crate::identity::upkeep::{self, AccountSnapshot};
+use crate::kernel::{Error, Result};
+use crate::letters::proofs;
+use crate::state::State;
+
+/// The time after a reset in which the factors of an account are not forgotten: whoever reads the mail of somebody else
+/// has set the passphrase, perhaps, and needs nothing more than an operator who believes them.
+const AFTER_RESET: SignedDuration = SignedDuration::from_hours(24);
+
+/// What came of forgetting the factors of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgetting {
+    /// They are gone, and all sessions have ended.
+    Done,
+    /// There were none: nothing has changed.
+    Nothing,
+    /// A code from a letter has set the passphrase within the last 24 hours: nothing has changed.
+    ResetLately,
+}
+
+/// Finds the account with an address.
+async fn find(state: &State, email: &Email) -> Result<AccountSnapshot> {
+    let found = upkeep::find_by_email(state, email_key(&state.vault, email)).await?;
+    found.ok_or(Error::NotFound)
+}
+
+/// Whether a code from a letter has set the passphrase of an account lately. Its guard tells so as well, also when the
+/// address has changed since.
+fn is_reset_lately(tx: &mut Tx<'_>, own: &AccountSnapshot, now: Timestamp) -> Result<bool> {
+    let is_guarded = own.unchanged().guarded_until.is_some_and(|until| until > now);
+    let since = now.saturating_sub(AFTER_RESET).unwrap_or(now);
+    Ok(is_guarded || proofs::last_reset(tx, own.email_key(), since)?.is_some())
+}
+
+/// Reads who gets into an account, and whether a code from a letter has set its passphrase within the last 24 hours.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when no account that opens has the address.
+pub async fn summary(state: &State, email: &Email) -> Result<(AccountSummary, bool)> {
+    let (own, now) = (find(state, email).await?, state.clock.now());
+    state.db.read(move |tx| Ok((operator::summary(tx, &own, now)?, is_reset_lately(tx, &own, now)?))).await
+}
+
+/// Enables a disabled account and tells its owner. Returns whether that changed anything. Its sessions stay ended.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when no account that opens has the address.
+pub async fn enable(state: &State, email: &Email) -> Result<bool> {
+    let (own, now, vault) = (find(state, email).await?, state.clock.now(), state.vault.clone());
+    state.db.write(move |tx| operator::enable(tx, &own, &vault, now)).await
+}
+
+/// Takes the second factor and all passkeys of an account away, ends its sessions and tells its owner. After a mailed
+/// reset it does so only with `force`.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when no account that opens has the address; [`Error::Unavailable`] when it was changed at the
+/// same time.
+pub async fn forget_factors(state: &State, email: &Email, force: bool) -> Result<Forgetting> {
+    let (own, now, vault) = (find(state, email).await?, state.clock.now(), state.vault.clone());
+    let unit = state.db.write(move |tx| {
+        if !operator::summary(tx, &own, now)?.has_factors() {
+            return Ok(Forgetting::Nothing);
+        }
+        if !force && is_reset_lately(tx, &own, now)? {
+            return Ok(Forgetting::ResetLately);
+        }
+        operator::forget_factors(tx, &own, &vault, now)?;
+        Ok(Forgetting::Done)
+    });
+    unit.await
+}
