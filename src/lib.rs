@@ -6,7 +6,8 @@
 //! # Architecture map
 //!
 //! Vertical slices on a kernel. The modules below stand in import order: every file imports only what stands before its
-//! module, and no files name each other in a circle. A test reads every path and holds the tree to this.
+//! module, and no files name each other in a circle. A test reads every path and holds the tree to this; it lists the
+//! exceptions with their reasons.
 //!
 //! | module | owns | never does |
 //! |---|---|---|
@@ -27,7 +28,7 @@
 //! | [`settings`] | a patient's own settings, and those of their therapists for them | plan |
 //! | [`account`] | the life of an account: its name, address and passphrase, its end | open anything of a patient |
 //! | [`devices`] | the phones of a patient, and where pushes reach them | send |
-//! | [`consents`] | the documents of consent, what a patient gave and withdrew, and the gate of the required ones | do what a document covers |
+//! | [`consents`] | the documents of consent, what a patient gave and withdrew, and the gate of what they cover | do what a document covers |
 //! | [`onboarding`] | the first run, invitations, registration: accounts and their first rows | open the content of others |
 //! | [`course`] | infusions, the courses they make and the window they open, pauses | plan |
 //! | [`prompts`] | prompts and the patients' actions on them | plan, deliver |

@@ -17,7 +17,7 @@ use crate::audit::{self, Record, Subject};
 use crate::changes::{self, Closed, Planner};
 use crate::db::{At, Tx};
 use crate::idempotency::{self, IdempotentRequest};
-use crate::identity::{Claimed, Live, Staff};
+use crate::identity::{Claimed, Guarded, Live, Staff};
 use crate::kernel::id::{Clinic, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::state::State;
@@ -34,10 +34,11 @@ const ACT: &str = "clinic_closed";
 ///
 /// # Errors
 ///
-/// [`crate::kernel::Code::KeyReused`], before anything ends; when database, keyring or ledger cannot be reached.
+/// [`Error::StepUp`] and [`crate::kernel::Code::KeyReused`], before anything ends; when database, keyring or ledger
+/// cannot be reached.
 pub async fn end_links(
     state: &State,
-    caller: &Claimed<Staff>,
+    caller: &Claimed<Guarded<Staff>>,
     clinic: Id<Clinic>,
     once: &IdempotentRequest,
 ) -> Result<()> {
@@ -47,7 +48,7 @@ pub async fn end_links(
             if !idempotency::is_new(tx, live.account(), &asked)? {
                 return Ok(Vec::new());
             }
-            match require_admin(tx, live, clinic) {
+            match require_admin(tx, &live.plain(), clinic) {
                 Ok(()) => store::list_linked(tx, clinic, PORTION),
                 Err(Error::NotFound | Error::Forbidden(_)) => Ok(Vec::new()),
                 Err(other) => Err(other),
@@ -61,7 +62,7 @@ pub async fn end_links(
         let (asking, planner, vault) = (caller.clone(), Arc::clone(&state.planner), state.vault.clone());
         let asked = once.clone();
         let unit = state.db.write(move |tx| {
-            let live = asking.live(tx)?;
+            let live = asking.live(tx)?.plain();
             if !idempotency::is_new(tx, live.account(), &asked)? {
                 return Ok(0);
             }

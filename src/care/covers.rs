@@ -2,7 +2,7 @@
 //!
 //! The colleague sees the therapist's patients in their roster, and what these have granted to the care team; never
 //! what is for the therapist alone. Only the therapist names them: an admin gives nobody content. A task writes into
-//! the logs of the patients who stands in.
+//! the logs of the patients who stands in; who comes later is told when their link is confirmed ([`super::links`]).
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
 use super::clinics::{clinic_for, where_may};
+use super::cover_notices::{is_told_by_task, note};
 use super::members;
 use super::model::{Capabilities, LinkState};
 use super::people::SealedNames;
 use super::store::{self, CoverRow, Link};
-use crate::audit::{self, Record, Subject};
 use crate::changes::{self, Closed};
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
@@ -30,9 +30,6 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(21 * 24);
 
 /// The most patients told in one unit.
 const PORTION: usize = 100;
-
-/// The name of the event in the access log of a patient.
-const ACT: &str = "may_see_shared_with_team";
 
 /// A cover that a therapist asks for.
 #[derive(Clone, Copy, Debug)]
@@ -245,13 +242,14 @@ async fn tell(TaskRun { state, now, .. }: TaskRun<'_>) -> Result<usize> {
             store::update_cover_telling(tx, &seen, None)?;
             return Ok(1);
         };
-        let covered = |link: &&Link| link.state == LinkState::Active && link.therapist == row.therapist_id;
+        let covered = |link: &&Link| {
+            let is_theirs = link.state == LinkState::Active && link.therapist == row.therapist_id;
+            is_theirs && is_told_by_task(link, row.starts_at.0)
+        };
         let linked: BTreeSet<_> = links.iter().filter(covered).map(|link| link.patient).collect();
         for patient in linked {
             let Some(Some(keys)) = keys.get(&patient) else { continue };
-            let record = Record { act: ACT.to_owned(), role: "cover".to_owned(), refused: false, ids: Vec::new() };
-            let subject = Subject::Patient(patient);
-            audit::append(tx, &vault, keys, subject, Some(row.colleague_id), seen.session, now, &record)?;
+            note(tx, (&vault, keys), (patient, row.colleague_id), seen.session, now)?;
         }
         let reached = patients.last().copied().filter(|_| patients.len() == PORTION);
         store::update_cover_telling(tx, &seen, reached)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::access::{Access, Role, Write};
 use super::clinics::{check_second_factor, where_may};
+use super::cover_notices;
 use super::grants;
 use super::model::{Capabilities, LinkState};
 use super::people::SealedNames;
@@ -82,8 +83,8 @@ pub fn end_own(
     WriteScope::of(access).run(tx, planner, |tx, access| end(tx, access, &link))
 }
 
-/// Confirms, as the therapist, that the patient is the person who was invited. A second call changes nothing. `keys`
-/// are the patient's.
+/// Confirms, as the therapist, that the patient is the person who was invited, and writes into the patient's log which
+/// colleagues stand in for the therapist now. A second call changes nothing. The keys are the patient's.
 ///
 /// # Errors
 ///
@@ -93,21 +94,29 @@ pub fn confirm(
     planner: &dyn Planner,
     live: &Live<Staff>,
     id: Id<CareLink>,
-    keys: Option<Keys>,
+    (vault, keys): &(Vault, Option<Keys>),
 ) -> Result<Link> {
     check_second_factor(tx, live)?;
     let link = own_live(tx, live, id)?;
     if link.state == LinkState::Active {
         return Ok(link);
     }
+    let colleagues = cover_notices::hold_colleagues(tx, &link, live.now())?;
     let role = Role::Therapist { link: link.id, clinic: link.clinic };
-    let access = Access::opened(link.patient, role, (live.account(), live.session()), keys, live.now());
-    WriteScope::of(access).run(tx, planner, |tx, access| {
+    let access = Access::opened(link.patient, role, (live.account(), live.session()), keys.clone(), live.now());
+    let link = WriteScope::of(access).run(tx, planner, |tx, access| {
         access.lock(tx)?;
         let link = store::mark_active(tx, access, &link)?;
         access.record(tx, Change::new(Entity::CareLink, link.id, link.version, Op::Update))?;
         Ok(link)
-    })
+    })?;
+    if let Some(keys) = keys {
+        for colleague in colleagues {
+            let of = (link.patient, colleague);
+            cover_notices::note(tx, (vault, keys), of, Some(live.session()), live.now())?;
+        }
+    }
+    Ok(link)
 }
 
 /// Finds the caller's own link that has not ended, and holds it until the unit ends.

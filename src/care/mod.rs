@@ -23,6 +23,7 @@
 pub mod access;
 pub mod clinics;
 pub mod closing;
+mod cover_notices;
 pub mod covers;
 pub mod door;
 pub mod emergencies;

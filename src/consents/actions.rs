@@ -68,7 +68,7 @@ pub fn withdraw(tx: &mut Tx<'_>, access: &Access<Write>, document: &Document) ->
             grants::end(tx, access, &open)
         }
         Covers::AutomatedMessages => remove_mailboxes(tx, access),
-        // What reads it asks each time.
+        // Nothing that the program does yet. What will do it asks [`require`] each time.
         Covers::Information | Covers::SafetyAnswers | Covers::QualityWork | Covers::ProxyAccess | Covers::Research => {
             Ok(())
         }
@@ -110,28 +110,19 @@ pub fn find(tx: &mut Tx<'_>, access: &Access<Write>, document: &str) -> Result<C
     store::read(tx, access)?.find(document).cloned().ok_or(Error::NotFound)
 }
 
-/// Whether the patient agrees to what a document covers.
-///
-/// # Errors
-///
-/// When it cannot be read.
-pub fn is_given<A>(tx: &mut Tx<'_>, access: &Access<A>, covers: Covers) -> Result<bool> {
-    let all = store::read(tx, access)?;
-    let mut of = Document::all().iter().filter(|document| document.covers == covers);
-    Ok(of.all(|document| all.standing(document.key) == Some(Standing::Given)))
-}
-
-/// Asks for the required consents to what is about to be done. One that was never given is needed if `always`.
+/// Asks for the consents to what is about to be done. One that was withdrawn is needed again, whatever the document.
+/// One that was never given is needed if `always`, of a required document: who was never asked about another one goes
+/// on.
 ///
 /// # Errors
 ///
 /// [`Error::ConsentRequired`], with the document.
 pub fn require<A>(tx: &mut Tx<'_>, access: &Access<A>, covers: Covers, always: bool) -> Result<()> {
     let all = store::read(tx, access)?;
-    for document in Document::all().iter().filter(|document| document.required && document.covers == covers) {
+    for document in Document::all().iter().filter(|document| document.covers == covers) {
         match all.standing(document.key) {
             Some(Standing::Given) => {}
-            None if !always => {}
+            None if !(always && document.required) => {}
             _ => return Err(Error::ConsentRequired(document.key, document.version)),
         }
     }

@@ -55,7 +55,7 @@ struct ConsentDocumentView {
     /// `automated_messages`.
     #[schema(value_type = String, example = "sharing")]
     covers: &'static str,
-    /// Whether what it covers needs it.
+    /// Whether what it covers needs it before. Once it is withdrawn, every document stops what it covers.
     required: bool,
     /// Its text in each language.
     texts: Vec<ConsentTextView>,
@@ -201,7 +201,8 @@ async fn list_consents(door: Door<Shared>, when: Preconditions) -> Result<Reply>
 /// Give a consent
 ///
 /// It names the text that was shown, by version, language and hash (422 if there is no such text). The same consent
-/// again changes nothing. What a required document covers answers 403 `consent_required` without it.
+/// again changes nothing. What a document covers answers 403 `consent_required` once the consent was withdrawn, until
+/// it is given again; what a required one covers also before it was given.
 #[utoipa::path(tag = "consents", request_body = PutConsent,
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id"),
         ("key" = String, Path, description = "The key of the document", example = "sharing"), IdempotencyKeyHeader),
@@ -222,8 +223,9 @@ async fn put_consent(door: Door<Own>, request: Request<String, Body<PutConsent>>
 
 /// Withdraw a consent
 ///
-/// It acts at once on what the document covers: without `sharing` every grant ends, without `automated_messages` no
-/// e-mail is sent. The record of what was given stays. A second withdrawal changes nothing.
+/// It acts at once on what the document covers: without `sharing` every grant ends, without `automated_messages` the
+/// mailboxes are removed, and none is registered again (403 `consent_required`). Letters about the account go on. The
+/// record of what was given stays. A second withdrawal changes nothing.
 #[utoipa::path(tag = "consents",
     params(("patient_id" = PatientRef, Path, description = "`me`, or the caller's own id"),
         ("key" = String, Path, description = "The key of the document", example = "sharing"), IdempotencyKeyHeader),

@@ -265,7 +265,8 @@ struct Judged {
     about: Option<About>,
 }
 
-/// Decides about a delivery; `None` for one that lapses because its prompt cannot be opened.
+/// Decides about a delivery; `None` for one that lapses whatever its prompt is: the account of its patient is disabled,
+/// or the prompt cannot be opened.
 fn verdict(
     one: &Leased,
     sealed: Option<SealedPrompt>,
@@ -273,8 +274,11 @@ fn verdict(
     keys: &KeyRing,
     (protocols, now): (&Protocols, Timestamp),
 ) -> Option<Judged> {
+    // As in a pause, the prompt stays in the app until it expires. A safety check does not go either: nobody is asked
+    // who cannot answer.
+    let sealed = sealed.filter(|sealed| !sealed.shut_out)?;
     // Without keys the patient cannot answer it either.
-    let (sealed, access) = (sealed?, access(keys, one.patient, now)?);
+    let access = access(keys, one.patient, now)?;
     if one.attempts > ATTEMPTS {
         tracing::warn!(delivery = %one.id, "a delivery is given up: no attempt came to an end");
         return None;

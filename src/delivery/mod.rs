@@ -10,6 +10,9 @@
 //! reminder, for a safety check two. A reminder is judged at its time; it lapses when the prompt is answered, quiet or
 //! paused.
 //!
+//! Nothing goes to a patient whose account is disabled, by any channel: their deliveries lapse, and the prompts stay
+//! until they expire. Once the account is enabled, what comes due then is delivered again.
+//!
 //! What asks for effort is judged by the newest dials when it comes due, also if it does so without a push: on a heavy
 //! day a lighter prompt comes in its place ([`Protocol::lighter_than`](crate::planning::Protocol::lighter_than)), and
 //! its reminder is dropped.

@@ -21,7 +21,9 @@ use self::rows::{NewDelivery, insert_rows};
 use super::model::{Outgoing, delivery_id, lane_of};
 use crate::care::Access;
 use crate::care::model::LinkState;
-use crate::db::schema::{care_links, deliveries, entries, exercise_responses, infusions, patient_settings, prompts};
+use crate::db::schema::{
+    accounts, care_links, deliveries, entries, exercise_responses, infusions, patient_settings, prompts,
+};
 use crate::db::{AnyConnection, At, Tx};
 use crate::kernel::id::{Clinic, Delivery, Patient, Prompt};
 use crate::kernel::{Id, Result};
@@ -179,6 +181,8 @@ pub struct SealedPrompt {
     pub changed: bool,
     /// Whether the patient has set a dial lately.
     pub dials: bool,
+    /// Whether the account of the patient is disabled.
+    pub shut_out: bool,
     /// The instant of the last change of its prompt.
     pub updated_at: Timestamp,
     prompt: PromptRow,
@@ -198,7 +202,9 @@ impl SealedPrompt {
 }
 
 /// Finds the prompts of these deliveries with their patients' settings, in one statement, and whether an infusion of
-/// the patient has changed, and a dial was set, since these instants.
+/// the patient has changed, and a dial was set, since these instants. Whether the account of the patient is disabled is
+/// read without the MAC of its row: it only stops what would leave, and nothing goes to a device without a live
+/// session.
 pub fn list_sealed(
     tx: &mut Tx<'_>,
     ids: &[Id<Delivery>],
@@ -217,8 +223,10 @@ pub fn list_sealed(
         .filter(exercise_responses::occurred_at.ge(At(dials_since)))
         .filter(exercise_responses::distress.is_not_null());
     let dials = exists(written).or(exists(worked));
+    let account = accounts::table.filter(accounts::patient_id.eq(deliveries::patient_id.nullable()));
+    let shut_out = exists(account.filter(accounts::disabled_at.is_not_null()));
     let own = prompts::patient_id.eq(deliveries::patient_id).and(prompts::id.eq(deliveries::prompt_id));
-    let rows: Vec<(Id<Delivery>, PromptRow, Option<SettingsRow>, (bool, bool, At))> = deliveries::table
+    let rows: Vec<(Id<Delivery>, PromptRow, Option<SettingsRow>, (bool, bool, bool, At))> = deliveries::table
         .inner_join(prompts::table.on(own))
         .left_join(patient_settings::table.on(patient_settings::patient_id.eq(deliveries::patient_id)))
         .filter(deliveries::id.eq_any(ids))
@@ -226,11 +234,12 @@ pub fn list_sealed(
             deliveries::id,
             PromptRow::as_select(),
             Option::<SettingsRow>::as_select(),
-            (changed, dials, prompts::updated_at),
+            (changed, dials, shut_out, prompts::updated_at),
         ))
         .load(tx.conn())?;
-    let sealed = |(id, prompt, settings, (changed, dials, updated_at)): (_, PromptRow, _, (_, _, At))| {
-        (id, SealedPrompt { due_at: prompt.due_at.0, changed, dials, updated_at: updated_at.0, prompt, settings })
+    let sealed = |(id, prompt, settings, (changed, dials, shut_out, updated_at)): (_, PromptRow, _, (_, _, _, At))| {
+        let (due_at, updated_at) = (prompt.due_at.0, updated_at.0);
+        (id, SealedPrompt { due_at, changed, dials, shut_out, updated_at, prompt, settings })
     };
     Ok(rows.into_iter().map(sealed).collect())
 }

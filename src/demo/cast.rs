@@ -274,9 +274,9 @@ async fn confirm(
 ) -> Result<()> {
     let parts = State::clone(stage.state());
     let keys = parts.vault.keys(patient.uuid()).await?;
-    let log = (parts.vault.clone(), keys.clone());
+    let log = (parts.vault.clone(), keys);
     let confirmed = stage.change(therapist, move |tx, live: &Live<Staff>| {
-        let confirmed = links::confirm(tx, parts.planner.as_ref(), live, link, keys.clone())?;
+        let confirmed = links::confirm(tx, parts.planner.as_ref(), live, link, &log)?;
         links::show_confirmed(tx, &log, live, Outcome::ok(link, confirmed)).map(drop)
     });
     confirmed.await

@@ -31,20 +31,24 @@ fn session_of(access: &Access<Write>) -> Result<Id<Session>> {
 }
 
 /// Registers a device under the client's id, in the caller's session. In a new session, after a log-in, it does so
-/// without a precondition, also if it was removed.
+/// without a precondition, also if it was removed. `may_mail` says whether the patient lets e-mails be sent: it is
+/// asked of a mailbox.
 ///
 /// # Errors
 ///
-/// [`Error::Deleted`] when it was removed in this session; [`Error::LimitReached`]; 428 and 412 for preconditions of a
-/// change.
+/// Those of `may_mail`; [`Error::Deleted`] when it was removed in this session; [`Error::LimitReached`]; 428 and 412
+/// for preconditions of a change.
 pub fn put_device(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    vault: &Vault,
+    (vault, may_mail): (&Vault, impl FnOnce(&mut Tx<'_>, &Access<Write>) -> Result<()>),
     (id, doc): (Id<Device>, &DeviceDoc),
     when: &Preconditions,
 ) -> Result<Outcome<DeviceRow>> {
     access.lock(tx)?;
+    if doc.push.as_ref().is_some_and(PushAddress::is_mailbox) {
+        may_mail(tx, access)?;
+    }
     let (session_id, now) = (session_of(access)?, At(access.now()));
     let reach = reach_key(vault, access.patient(), doc.push.as_ref());
     if let Some(reach) = &reach {

@@ -6,6 +6,9 @@
 //! people may share and whose address others know, belongs to the last device of each patient. An address
 //! that a push service calls dead is retired; the device stays, and names a new one.
 //!
+//! Without the consent to messages by e-mail a patient has no mailbox: its withdrawal removes them
+//! ([`actions::remove_mailboxes`]), and the route asks for it before it registers one.
+//!
 //! Statements that span patients: the devices of the patients of a round of deliveries; the device of an address, by
 //! the partial index `devices_reach`.
 

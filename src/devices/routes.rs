@@ -9,8 +9,10 @@ use uuid::Uuid;
 use super::model::{DeviceDoc, Notifications, PushAddress};
 use super::store::{self, DeviceRow};
 use super::{actions, model};
-use crate::care::Door;
 use crate::care::door::{Own, Policy};
+use crate::care::{Access, Door, Write};
+use crate::consents::{self, Covers};
+use crate::db::Tx;
 use crate::http::document::{
     ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, ItemErrors, ReadErrors, WriteErrors,
 };
@@ -200,7 +202,8 @@ async fn list_devices(door: Door<Unlocked<Own>>, when: Preconditions) -> Result<
 /// An app does so after each log-in, and when its push service gives it another address. A mailbox counts as a device, too:
 /// it gets the one neutral sentence as an e-mail. Another state of the same
 /// device needs `If-Match`, unless it registers in a new session. An address that another device named before now
-/// belongs to this one.
+/// belongs to this one. A patient who has withdrawn the consent `automated_messages` gets 403 `consent_required` for a
+/// mailbox; who was never asked may register one.
 #[utoipa::path(tag = "devices", request_body = PutDevice,
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("device_id" = Uuid, Path, description = "The device's id, a UUID of the client, version 4 or 7"), IdempotencyKeyHeader, IfMatchHeader,
         IfNoneMatchHeader),
@@ -212,10 +215,15 @@ async fn put_device(door: Door<Own>, request: Request<NewId<Device>, Body<PutDev
         "put_device",
         request,
         |command| Ok((command.id.0, command.body.into_inner().parse()?, command.when)),
-        move |tx, access, (id, doc, when)| actions::put_device(tx, access, &vault, (*id, doc), when),
+        move |tx, access, (id, doc, when)| actions::put_device(tx, access, (&vault, may_mail), (*id, doc), when),
         |tx, access, outcome| outcome.or_get(|id| actions::get_device(tx, access, id)),
     );
     answer.await?.reply(|row| DeviceView::open(&door, &row).map(DeviceView::reply))
+}
+
+/// Lets those have a mailbox who have not withdrawn the consent to messages by e-mail.
+fn may_mail(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
+    consents::require(tx, access, Covers::AutomatedMessages, false)
 }
 
 /// Read a device

@@ -387,6 +387,14 @@ impl<K> Live<K> {
     }
 }
 
+impl<P: AccountPolicy> Live<Guarded<P>> {
+    /// Returns the same caller without the mark of the proof, which was asked for: for what any such session may do.
+    pub fn plain(&self) -> Live<P> {
+        let Self { account, session, patient, kind, proofs, now, .. } = *self;
+        Live { account, session, patient, kind, proofs, now, of: PhantomData }
+    }
+}
+
 impl<K: AccountPolicy> FromRequest for Claimed<K> {
     type Error = Error;
     type Future = Ready<Result<Self>>;

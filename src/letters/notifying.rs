@@ -52,15 +52,16 @@ const fn kind_of(notice: Notice) -> LetterKind {
     }
 }
 
-/// Writes one letter, to the present address. One for an account that does not open is given up.
+/// Writes one letter, to the present address. One for an account that does not open is given up, and for a disabled one
+/// all but those of its end.
 async fn write(state: &State, due: DueNotice, now: Timestamp) -> Result<()> {
     let own = Error::skip_damaged(upkeep::find(state, due.account).await)?.flatten();
     let letter = match own.zip(due.notice) {
-        Some((own, notice)) => {
+        Some((own, notice)) if !own.is_disabled() || notice.is_of_the_end() => {
             let (to, locale) = (own.email().clone(), own.profile().locale.clone());
             Some(prepare(state, &LetterDoc { kind: kind_of(notice), to, locale, proof: None }, now).await?)
         }
-        None => None,
+        _ => None,
     };
     let (vault, posted) = (state.vault.clone(), letter.clone());
     let unit = state.db.write_bulk(move |tx| {

@@ -3,13 +3,13 @@
 use crate::care::access::Write;
 use jiff::SignedDuration;
 
-use crate::care::grants::store::{self, GrantKey, GrantRow};
-use crate::care::grants::{GrantDoc, Reader, Rule, Target, end, end_expired, open, seal};
+use crate::care::grants::store::{self, GrantRow};
+use crate::care::grants::{GrantDoc, Reader, Rule, Target, end, end_expired, new_row, open};
 use crate::care::{Access, Read};
-use crate::changes::{Bytes, Change, Entity, Op};
+use crate::changes::{Change, Entity, Op};
 use crate::config::Config;
 use crate::consents::{self, Covers};
-use crate::db::{At, Tx};
+use crate::db::Tx;
 use crate::exercises;
 use crate::idempotency::Outcome;
 use crate::identity::Need;
@@ -108,19 +108,7 @@ pub fn put(
         limits::GRANTS_BY_RULE.admit(store::count_by_rule(tx, access)?)?;
     }
     limits::LIVE_GRANTS.admit(store::count_open(tx, access)?)?;
-    let sealed = seal(access.keys()?, access.patient(), id, doc)?;
-    access.stores(Bytes::text([sealed.as_slice()]));
-    let key = GrantKey {
-        id,
-        patient_id: access.patient(),
-        sections: doc.sections.bits(doc.rule().is_some()),
-        version: tx.first_version(),
-        created_at: At(access.now()),
-        expires_at: doc.expires_at.map(At),
-        closed_at: None,
-        visible_from: visible_from.map(At),
-    };
-    let row = GrantRow { key, doc: sealed };
+    let row = new_row(tx, access, (id, doc), visible_from)?;
     store::insert(tx, &row, &links, therapist.is_none())?;
     store::insert_items(tx, access, id, &items)?;
     access.record(tx, Change::new(Entity::Grant, id, row.key.version, Op::Create))?;

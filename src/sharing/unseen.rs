@@ -3,10 +3,10 @@
 
 use super::actions::{NewGrant, Terms, delete, put};
 use crate::care::grants::store::{self, GrantKey, GrantRow};
-use crate::care::grants::{GrantDoc, Reader, Rule, Target, end, list_revoked_since, open, seal};
+use crate::care::grants::{GrantDoc, Reader, Rule, Target, end, list_revoked_since, new_row, open};
 use crate::care::store::list_links_of_patient;
 use crate::care::{Access, Write};
-use crate::changes::{self, Bytes, Change, Entity, Op};
+use crate::changes::{self, Change, Entity, Op};
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
 use crate::journal::store::{RuleFacts, find_rule_facts};
@@ -92,21 +92,10 @@ fn withdraw(tx: &mut Tx<'_>, access: &Access<Write>, revoked: &GrantDoc, row: &G
 
 /// Stores a grant that arrives after its end.
 fn keep_closed(tx: &mut Tx<'_>, access: &Access<Write>, (id, doc): (Id<Grant>, &GrantDoc)) -> Result<()> {
-    let sealed = seal(access.keys()?, access.patient(), id, doc)?;
-    access.stores(Bytes::text([sealed.as_slice()]));
-    let (now, version) = (At(access.now()), tx.first_version());
-    let key = GrantKey {
-        id,
-        patient_id: access.patient(),
-        sections: doc.sections.bits(doc.rule().is_some()),
-        version,
-        created_at: now,
-        expires_at: doc.expires_at.map(At),
-        closed_at: Some(now),
-        visible_from: None,
-    };
-    store::insert(tx, &GrantRow { key, doc: sealed }, &[], false)?;
-    access.record(tx, Change::new(Entity::Grant, id, version, Op::Delete))
+    let row = new_row(tx, access, (id, doc), None)?;
+    let key = GrantKey { closed_at: Some(At(access.now())), ..row.key };
+    store::insert(tx, &GrantRow { key, ..row }, &[], false)?;
+    access.record(tx, Change::new(Entity::Grant, id, key.version, Op::Delete))
 }
 
 fn ids(things: &[Id<Any>]) -> Vec<Id<Grant>> {

@@ -56,7 +56,11 @@ const ORDER: &[&str] = &[
 ];
 
 /// Considered exceptions: file, what it names, why. An entry that is no longer needed fails a test.
-const FORWARD: &[(&str, &str, &str)] = &[];
+const FORWARD: &[(&str, &str, &str)] = &[(
+    "devices/routes.rs",
+    "consents",
+    "a mailbox is registered with the consent whose withdrawal removes it: each of the two slices needs the other",
+)];
 
 /// What is no slice: its files are of no kind, and stand in import order as whatever else.
 const PLATFORM: &[&str] =
@@ -72,6 +76,7 @@ const KINDS: &[(&str, &str)] = &[
     ("care/access.rs", "store"),
     ("care/clinics.rs", "actions"),
     ("care/closing.rs", "actions"),
+    ("care/cover_notices.rs", "actions"),
     ("care/covers.rs", "actions"),
     ("care/door.rs", "actions"),
     ("care/emergencies.rs", "actions"),

@@ -10,7 +10,7 @@ use crate::support::consents::consent;
 use crate::support::database::Count;
 use crate::support::exercises::work;
 use crate::support::journal::{grant, reflection, two, with};
-use crate::support::people::Person;
+use crate::support::people::{Person, again};
 use crate::support::phone::{is, mutation};
 use crate::support::reader::new_reader;
 use crate::support::sql::Sql;
@@ -213,6 +213,54 @@ async fn without_the_consent_to_messages_no_mailbox_is_left() {
         Sql::open(&app.database.backend).rows::<Count>("SELECT count(*) AS n FROM devices WHERE reach_key IS NOT NULL");
     assert_eq!(reached[0].n, 1, "the address is forgotten");
     ann.get("/v1/me").send().await.ok();
+}
+
+#[actix_web::test]
+async fn after_a_withdrawal_no_mailbox_is_registered_until_the_consent_is_given_again() {
+    for always in [false, true] {
+        let app = TestApp::start_with(|config| config.require_consents = always).await;
+        let (_theo, ann) = two(&app).await;
+        let mailbox = json!({ "platform": "email", "push": { "channel": "email", "address": "ann@example.org" } });
+        let path = |id: &str| ann.my(&format!("/devices/{id}"));
+        let reached = || {
+            let count = "SELECT count(*) AS n FROM devices WHERE reach_key IS NOT NULL";
+            Sql::open(&app.database.backend).rows::<Count>(count)[0].n
+        };
+        // Who was never asked has chosen it by doing it.
+        let (mail, phone) = (new_id(&app), new_id(&app));
+        ann.put(&path(&mail), mailbox.clone()).send().await.created();
+        let android = crate::support::requests::devices::phone("anns-token");
+        let made = ann.put(&path(&phone), android).send().await.created();
+        assert_eq!(reached(), 2);
+        ann.agrees("automated_messages").await;
+        ann.withdraws("automated_messages").await;
+        assert_eq!(reached(), 1);
+
+        let elsewhere = again(&app, "Ann Lind").await;
+        let calls = [
+            ann.put(&path(&mail), mailbox.clone()),
+            ann.put(&path(&new_id(&app)), mailbox.clone()),
+            // A phone does not become one, and a removed one does not come back after a log-in.
+            ann.put(&path(&phone), mailbox.clone()).if_match(&made.etag()),
+            elsewhere.put(&path(&mail), mailbox.clone()),
+        ];
+        for call in calls {
+            let refused = call.send().await.expect(403).refused("consent_required");
+            let named = (&refused.body["document"], &refused.body["document_version"]);
+            assert_eq!(named, (&json!("automated_messages"), &json!(1)));
+        }
+        assert_eq!(reached(), 1);
+        let left = list(&ann, &ann.my("/devices")).await;
+        assert_eq!(left.iter().map(|device| &device["channel"]).collect::<Vec<_>>(), ["fcm"]);
+        // Phones register as before.
+        let tablet = crate::support::requests::devices::phone("anns-tablet");
+        ann.put(&path(&new_id(&app)), tablet).send().await.created();
+        assert_eq!(reached(), 2);
+
+        ann.agrees("automated_messages").await;
+        ann.put(&path(&new_id(&app)), mailbox).send().await.created();
+        assert_eq!(reached(), 3);
+    }
 }
 
 #[actix_web::test]

@@ -123,6 +123,7 @@ mod server;
 mod sessions;
 mod shared_ids;
 mod sharing;
+mod shut_out;
 mod split_workers;
 mod standing_in;
 mod statements;

@@ -194,6 +194,45 @@ async fn a_colleague_who_stands_in_sees_what_is_for_the_team_and_nothing_else_un
 }
 
 #[actix_web::test]
+async fn a_patient_who_comes_while_a_colleague_stands_in_is_told_of_it_once_like_the_others() {
+    let clinic = Clinic::open().await;
+    let (app, ann, thea) = (&clinic.app, &clinic.ann, &clinic.therapist);
+    let id = clinic_of(&clinic.admin).await;
+    let tom = app.staff(&clinic.admin, "Tom Adler", &["care"]).await;
+    let cover = format!("/v1/clinics/{id}/covers/{}", new_id(app));
+    thea.put(&cover, away(app, &tom, 1)).send().await.created();
+    app.wait(SignedDuration::from_hours(1));
+    let early = app.patient(thea, "Ben Roth").await;
+    assert!(logged(&early, "may_see_shared_with_team").await.is_empty(), "it has not begun");
+
+    app.wait(SignedDuration::from_hours(24));
+    let told = [(tom.name.clone(), "cover".to_owned())];
+    // The task has not run yet.
+    let late = app.patient(thea, "Cleo Hart").await;
+    assert_eq!(logged(&late, "may_see_shared_with_team").await, told);
+    late.linked_to(thea).await;
+    for _ in 0..2 {
+        afterglow::app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
+    }
+    let later = app.patient(thea, "Dora Ilg").await;
+    for patient in [ann, &early, &late, &later] {
+        assert_eq!(logged(patient, "may_see_shared_with_team").await, told, "{}", patient.name);
+    }
+    // What they read is so.
+    let entry = later.writes(reflection("For the team")).await;
+    opens_to_team(&later, &entry, &["text"]).await;
+    assert_eq!(tom.finds(&later).await, [entry]);
+
+    // Nobody else's patients are told, nor who comes after it.
+    let other = app.patient(&tom, "Emil Ebner").await;
+    thea.delete(&cover).send().await.no_content();
+    let after = app.patient(thea, "Finn Lund").await;
+    for patient in [&other, &after] {
+        assert!(logged(patient, "may_see_shared_with_team").await.is_empty(), "{}", patient.name);
+    }
+}
+
+#[actix_web::test]
 async fn a_cover_lasts_three_weeks_at_most_and_ends_when_one_of_them_says_so() {
     let clinic = Clinic::open().await;
     let (app, ann, thea, admin) = (&clinic.app, &clinic.ann, &clinic.therapist, &clinic.admin);

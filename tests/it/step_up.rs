@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 use crate::matrix::column;
 use crate::support::accounts::{code_of, proves, with_factor};
 use crate::support::app::{Answer, TestApp, new_id};
+use crate::support::database::Count;
 use crate::support::journal::{grant, reflection, two};
 use crate::support::people::{Clinic, PASSPHRASE, Person, again};
 use crate::support::phone::{is, mutation};
 use crate::support::reader::feed_page;
 use crate::support::requests::operations;
 use crate::support::sources::shipped;
+use crate::support::sql::Sql;
 use crate::support::world::World;
 
 /// What an answer asks for.
@@ -91,8 +93,11 @@ async fn s1_a_log_in_of_eleven_minutes_behind_the_lock_opens_what_the_matrix_say
         minutes(&world.app, 11);
     };
     let refused = refused_with("owner", "step_up_required", prepare).await;
-    // Nobody here has a second factor but a newcomer who takes it away.
-    let proofs = column("proof").into_iter().filter_map(|(id, proof)| match proof {
+    // Nobody here has a second factor but a newcomer who takes it away. What only staff may do is not hers, stale or
+    // not.
+    let owner = column("owner");
+    let hers = column("proof").into_iter().filter(|(id, _)| owner[id] != "403");
+    let proofs = hers.filter_map(|(id, proof)| match proof {
         "fresh" | "guarded" => Some((id.to_owned(), Some(300))),
         "unlocked" => Some((id.to_owned(), Some(600))),
         "code" | "-" => None,
@@ -423,4 +428,56 @@ async fn a_clinic_asks_its_staff_for_a_second_factor() {
         person.reads(&ann, "/infusions").await.ok();
     }
     therapist.reads(&ann, &of_ann[0]).await.ok();
+}
+
+/// The members of a clinic, as its admin sees them.
+async fn members(admin: &Person, clinic: &str) -> Vec<Value> {
+    admin.get(&format!("{clinic}/members")).send().await.ok().items().to_vec()
+}
+
+/// How many codes for new passphrases of staff there are.
+fn resets(app: &TestApp) -> i64 {
+    Sql::open(&app.database.backend).rows::<Count>("SELECT count(*) AS n FROM staff_resets")[0].n
+}
+
+#[actix_web::test]
+async fn an_admin_with_a_second_factor_weakens_no_account_by_an_old_proof() {
+    let Clinic { app, admin, therapist, nurse, ann, .. } = Clinic::open().await;
+    let clinic = admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id");
+    let clinic = format!("/v1/clinics/{clinic}");
+    let member = format!("{clinic}/members/{}", nurse.account);
+    let (secret, _) = with_factor(&admin).await;
+    let before = members(&admin, &clinic).await;
+    let of_nurse = before.iter().find(|row| row["account_id"] == json!(nurse.account)).unwrap();
+    let tag = of_nurse["etag"].as_str().unwrap().to_owned();
+    let reset = || admin.act(&format!("{member}/credential-reset"));
+    let rule = |required: bool| admin.post(&format!("{clinic}/second-factor"), json!({ "required": required }));
+    let change = || admin.patch(&member, json!({ "capabilities": ["care"] })).if_match(&tag);
+    let close = || admin.delete(&clinic);
+
+    minutes(&app, 6);
+    for call in [reset(), rule(true), change(), close()] {
+        lacks(call.send().await, &["passphrase", "code"], 300);
+    }
+    // Each proof alone is half of it.
+    proves(&admin).await;
+    for call in [reset(), rule(true), change(), close()] {
+        lacks(call.send().await, &["code"], 300);
+    }
+    assert_eq!(members(&admin, &clinic).await, before);
+    assert_eq!(admin.get(&clinic).send().await.ok().body["staff_second_factor"], false);
+    assert_eq!(resets(&app), 0);
+    nurse.reads(&ann, "/infusions").await.ok();
+    therapist.reads(&ann, "/entries").await.ok();
+    // Who may not do it anyway is told nothing else than before.
+    nurse.delete(&clinic).send().await.expect(403).refused("forbidden");
+
+    shows_code(&admin, &secret).await;
+    assert_eq!(rule(true).send().await.ok().body["required"], true);
+    assert_eq!(rule(false).send().await.ok().body["required"], false);
+    assert_eq!(change().send().await.ok().body["capabilities"], json!(["care"]));
+    reset().send().await.ok();
+    assert_eq!(resets(&app), 1);
+    close().send().await.no_content();
+    therapist.reads(&ann, "/entries").await.not_found();
 }

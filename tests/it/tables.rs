@@ -78,6 +78,7 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
         "patient_settings",
         "the context of what is written is one statement on the hottest path: settings with infusions",
     ),
+    ("delivery/store.rs", "accounts", "whether the account of the patient is disabled is a column of that statement"),
     ("delivery/store.rs", "care_links", "the lane of what comes due, by clinic, is a column of that statement"),
     ("delivery/store.rs", "entries", "whether a dial was set lately is a column of that statement"),
     ("delivery/store.rs", "exercise_responses", "the same"),

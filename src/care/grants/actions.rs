@@ -22,13 +22,32 @@ fn place(patient: Id<Patient>, id: Id<Grant>) -> SealContext {
     SealContext { table: "grants", column: "doc", subject: patient.uuid(), row: id.uuid(), revision: 1 }
 }
 
-/// Seals the document of a grant.
+/// Makes the row of a new grant: its sealed document, whose bytes count, and its key. Its reader sees it from
+/// `visible_from` on, or at once.
 ///
 /// # Errors
 ///
 /// When the keys do not seal.
-pub fn seal(keys: &Keys, patient: Id<Patient>, id: Id<Grant>, doc: &GrantDoc) -> Result<Vec<u8>> {
-    keys.seal_json(Purpose::Journal, &place(patient, id), doc)
+pub fn new_row(
+    tx: &Tx<'_>,
+    access: &Access<Write>,
+    (id, doc): (Id<Grant>, &GrantDoc),
+    visible_from: Option<Timestamp>,
+) -> Result<GrantRow> {
+    let patient_id = access.patient();
+    let sealed = access.keys()?.seal_json(Purpose::Journal, &place(patient_id, id), doc)?;
+    access.stores(Bytes::text([sealed.as_slice()]));
+    let key = GrantKey {
+        id,
+        patient_id,
+        sections: doc.sections.bits(doc.rule().is_some()),
+        version: tx.first_version(),
+        created_at: At(access.now()),
+        expires_at: doc.expires_at.map(At),
+        closed_at: None,
+        visible_from: visible_from.map(At),
+    };
+    Ok(GrantRow { key, doc: sealed })
 }
 
 /// Opens the document of a grant.
@@ -154,21 +173,10 @@ pub fn make_again(
             by_rule += 1;
         }
         let id: Id<Grant> = entropy.id(access.now());
-        let sealed = seal(access.keys()?, access.patient(), id, &doc)?;
-        access.stores(Bytes::text([sealed.as_slice()]));
-        let key = GrantKey {
-            id,
-            patient_id: access.patient(),
-            sections: doc.sections.bits(doc.rule().is_some()),
-            version: tx.first_version(),
-            created_at: At(access.now()),
-            expires_at: doc.expires_at.map(At),
-            closed_at: None,
-            visible_from: None,
-        };
-        store::insert(tx, &GrantRow { key, doc: sealed }, &[reader], false)?;
+        let row = new_row(tx, access, (id, &doc), None)?;
+        store::insert(tx, &row, &[reader], false)?;
         store::insert_items(tx, access, id, &items)?;
-        made.push(Change::new(Entity::Grant, id, key.version, Op::Create));
+        made.push(Change::new(Entity::Grant, id, row.key.version, Op::Create));
     }
     access.record_all(tx, &made)
 }

@@ -24,7 +24,7 @@ pub mod store;
 mod timed;
 
 pub use actions::{
-    drop_item, end, end_expired, list_read_by, list_revoked_since, make_again, on_entry, open, open_doc, seal,
+    drop_item, end, end_expired, list_read_by, list_revoked_since, make_again, new_row, on_entry, open, open_doc,
 };
 pub use model::{GrantDoc, Reader, Rule, Sections, Target};
 pub use timed::{EndExpired, TellBegun};

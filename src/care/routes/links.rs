@@ -128,7 +128,8 @@ pub(super) async fn list_care_links(
 /// Confirm a care link
 ///
 /// The therapist confirms that the person at the other end is the one they invited: compare the two words first. The
-/// link is then `active`. A repetition changes nothing.
+/// link is then `active`. Who stands in for the therapist now is written into the access log of the patient. A
+/// repetition changes nothing.
 #[utoipa::path(tag = "care",
     params(("link_id" = Uuid, Path, description = "The care link's id"), IdempotencyKeyHeader),
     responses((status = 200, description = "The active link", body = CareLinkView), ActionErrors))]
@@ -139,11 +140,12 @@ pub(super) async fn confirm_care_link(
     state: web::Data<State>,
 ) -> Result<Reply> {
     let keys = links::keys_of_link(&state, caller.account(), request.id()).await?;
-    let (planner, log) = (Arc::clone(&state.planner), (state.vault.clone(), keys.clone()));
+    let (planner, log) = (Arc::clone(&state.planner), (state.vault.clone(), keys));
+    let shown = log.clone();
     let confirm = move |tx: &mut Tx<'_>, live: &Live<Staff>, Command { id, .. }: &Command<_>| {
-        links::confirm(tx, planner.as_ref(), live, *id, keys.clone()).map(|link| Outcome::ok(*id, link))
+        links::confirm(tx, planner.as_ref(), live, *id, &log).map(|link| Outcome::ok(*id, link))
     };
-    let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| links::show_confirmed(tx, &log, live, outcome);
+    let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| links::show_confirmed(tx, &shown, live, outcome);
     let (origin, (link, names)) = caller.change(&state, request, Ok, confirm, show).await?.into_parts();
     let names = names.open(&state.vault).await?;
     Ok(origin.reply(Reply::ok(&CareLinkView::new(&link, &names, &state.vault, false))))

@@ -18,7 +18,7 @@ use crate::db::Tx;
 use crate::http::document::{IdempotencyKeyHeader, IfMatchHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Command, EntityTag, Listing, PageQuery, Patch, Patchable, PathOf, Reply, Request};
 use crate::idempotency::Outcome;
-use crate::identity::{Claimed, Live, Staff, list_disabled};
+use crate::identity::{Claimed, Guarded, Live, Staff, list_disabled};
 use crate::kernel::id::{Account, Clinic};
 use crate::kernel::{Fields, Id, Result};
 use crate::state::State;
@@ -40,6 +40,9 @@ impl Patchable for MemberBody {
 }
 
 type PatchMember = Patch<MemberBody>;
+
+/// An admin who has shown a fresh proof.
+type Proved = Live<Guarded<Staff>>;
 
 /// A member of a clinic.
 #[derive(Serialize, ToSchema)]
@@ -188,6 +191,7 @@ pub(super) async fn list_members(
 /// For the clinic's admins: sets the member's capabilities, or ends their work there. With their work, and with `care`,
 /// their care links at this clinic end, and what was granted over them. When somebody gets `record`, the clinic's
 /// patients find it in their access logs. An admin cannot give themself a capability, and the last admin cannot be removed.
+/// An admin with a second factor proves themself again within 5 minutes (403 `step_up_required`).
 #[utoipa::path(tag = "care",
     request_body(content((PatchMember = "application/merge-patch+json"), (PatchMember = "application/json"))),
     params(("clinic_id" = Uuid, Path, description = "The clinic's id"),
@@ -195,16 +199,16 @@ pub(super) async fn list_members(
     responses((status = 200, description = "The member", body = ClinicMember), WriteErrors))]
 #[patch("/clinics/{clinic_id}/members/{account_id}")]
 pub(super) async fn update_member(
-    caller: Claimed<Staff>,
+    caller: Claimed<Guarded<Staff>>,
     request: Request<(Id<Clinic>, Id<Account>), PatchMember>,
     state: web::Data<State>,
 ) -> Result<Reply> {
     let (planner, clinic) = (Arc::clone(&state.planner), request.id().map(|(clinic, _)| *clinic));
-    let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, Command { id, when, body }: &Command<_, PatchMember>| {
+    let work = move |tx: &mut Tx<'_>, live: &Proved, Command { id, when, body }: &Command<_, PatchMember>| {
         let change = |member: &Member| body.apply(&MemberBody::of(member))?.parse();
-        members::update(tx, planner.as_ref(), live, *id, when, change).map(|member| Outcome::ok(id.1, member))
+        members::update(tx, planner.as_ref(), &live.plain(), *id, when, change).map(|member| Outcome::ok(id.1, member))
     };
-    let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| members::show(tx, live, clinic, outcome);
+    let show = move |tx: &mut Tx<'_>, live: &Proved, outcome| members::show(tx, &live.plain(), clinic, outcome);
     let (origin, (member, names, disabled)) = caller.change(&state, request, Ok, work, show).await?.into_parts();
     let names = names.open(&state.vault).await?;
     let view = ClinicMember::new(&member, &names, &disabled);
@@ -229,13 +233,13 @@ struct SecondFactorRuleView {
 /// Ask the staff for a second factor
 ///
 /// For the clinic's admins. Staff without one then get 403 `second_factor_missing` for everything about patients, until
-/// they have set it up.
+/// they have set it up. An admin with a second factor proves themself again within 5 minutes (403 `step_up_required`).
 #[utoipa::path(tag = "care", request_body = RequireSecondFactor,
     params(("clinic_id" = Uuid, Path, description = "The clinic's id"), IdempotencyKeyHeader),
     responses((status = 200, description = "The rule", body = SecondFactorRuleView), WriteErrors))]
 #[post("/clinics/{clinic_id}/second-factor")]
 pub(super) async fn require_second_factor(
-    caller: Claimed<Staff>,
+    caller: Claimed<Guarded<Staff>>,
     request: Request<Id<Clinic>, Body<RequireSecondFactor>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
@@ -243,8 +247,8 @@ pub(super) async fn require_second_factor(
         &state,
         request,
         |command| Ok((command.id, command.body.into_inner().required)),
-        |tx, live, (clinic, required)| members::require_second_factor(tx, live, *clinic, *required),
-        |tx, live, outcome| members::second_factor(tx, live, outcome.id()?),
+        |tx, live, (clinic, required)| members::require_second_factor(tx, &live.plain(), *clinic, *required),
+        |tx, live, outcome| members::second_factor(tx, &live.plain(), outcome.id()?),
     );
     answer.await?.reply(|required| Ok(Reply::ok(&SecondFactorRuleView { required })))
 }

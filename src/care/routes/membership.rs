@@ -8,7 +8,7 @@ use crate::db::Tx;
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader};
 use crate::http::{Command, Reply, Request};
 use crate::idempotency::Outcome;
-use crate::identity::{Claimed, Live, Staff, key_of};
+use crate::identity::{Claimed, Guarded, Live, Staff, key_of};
 use crate::kernel::id::{Account, Clinic};
 use crate::kernel::{Id, Result};
 use crate::state::State;
@@ -91,13 +91,14 @@ pub(super) async fn leave_clinic(
 ///
 /// For its admins, and for good: every care link of the clinic ends, then the work of every member, your own too.
 /// Invitations and protocols of the clinic are void. Patients keep all that they have, and read it in their access logs.
-/// A repetition changes nothing; one that was interrupted goes on.
+/// A repetition changes nothing; one that was interrupted goes on. An admin with a second factor proves themself again
+/// within 5 minutes (403 `step_up_required`).
 #[utoipa::path(tag = "care",
     params(("clinic_id" = Uuid, Path, description = "The clinic's id"), IdempotencyKeyHeader),
     responses((status = 204, description = "It is closed"), ActionErrors))]
 #[delete("/clinics/{clinic_id}")]
 pub(super) async fn close_clinic(
-    caller: Claimed<Staff>,
+    caller: Claimed<Guarded<Staff>>,
     request: Request<Id<Clinic>>,
     state: web::Data<State>,
 ) -> Result<Reply> {
@@ -109,5 +110,5 @@ pub(super) async fn close_clinic(
         Ok(asked.id)
     });
     let request = prepared.await;
-    caller.delete(&state, request, |tx, live, command| closing::close(tx, live, command.body)).await
+    caller.delete(&state, request, |tx, live, command| closing::close(tx, &live.plain(), command.body)).await
 }

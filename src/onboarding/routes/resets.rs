@@ -13,7 +13,7 @@ use crate::http::{Body, Command, Reply, Request, client_network};
 use crate::idempotency::Outcome;
 use crate::identity::model::SIGN_IN_BYTES;
 use crate::identity::routes::SessionParts;
-use crate::identity::{Claimed, Email, Live, Passphrase, Staff};
+use crate::identity::{Claimed, Email, Guarded, Live, Passphrase, Staff};
 use crate::kernel::id::{Account, Clinic, StaffReset};
 use crate::kernel::{Fields, Id, Result};
 use crate::onboarding::JoinCode;
@@ -24,6 +24,9 @@ use crate::vault::Vault;
 
 /// The clinic and the account of a member.
 type OfMember = (Id<Clinic>, Id<Account>);
+
+/// An admin who has shown a fresh proof.
+type Proved = Live<Guarded<Staff>>;
 
 /// A code for a new passphrase.
 #[derive(Serialize, ToSchema)]
@@ -82,25 +85,25 @@ struct ResetCredentialView {
 /// For the clinic's admins: the member's sessions end at once, and the code lets them choose a new passphrase within 24
 /// hours. Hand it over in person. When it is used, the member's care links end: no act of an admin gives anybody
 /// content, and a new link needs the patient. Not for an account that also works at a clinic that you do not administer,
-/// and not for your own.
+/// and not for your own. An admin with a second factor proves themself again within 5 minutes (403 `step_up_required`).
 #[utoipa::path(tag = "care",
     params(("clinic_id" = Uuid, Path, description = "The clinic's id"),
         ("account_id" = Uuid, Path, description = "The member's account"), IdempotencyKeyHeader),
     responses((status = 200, description = "The code", body = StaffResetView), ActionErrors))]
 #[post("/clinics/{clinic_id}/members/{account_id}/credential-reset")]
 pub(super) async fn create_staff_reset(
-    caller: Claimed<Staff>,
+    caller: Claimed<Guarded<Staff>>,
     request: Request<OfMember>,
     state: web::Data<State>,
 ) -> Result<Reply> {
     let of = request.id().copied();
     let keys = members::keys_of_member(&state, caller.account(), of).await?;
     let (vault, new): (_, Id<StaffReset>) = (state.vault.clone(), state.entropy.id(caller.now()));
-    let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, Command { id, .. }: &Command<OfMember>| {
-        resets::create(tx, (&vault, keys.as_ref()), live, *id, new).map(|row| Outcome::ok(new, row))
+    let work = move |tx: &mut Tx<'_>, live: &Proved, Command { id, .. }: &Command<OfMember>| {
+        resets::create(tx, (&vault, keys.as_ref()), &live.plain(), *id, new).map(|row| Outcome::ok(new, row))
     };
     let clinic = of.map(|(clinic, _)| clinic);
-    let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| resets::show(tx, live, clinic, outcome);
+    let show = move |tx: &mut Tx<'_>, live: &Proved, outcome| resets::show(tx, &live.plain(), clinic, outcome);
     let answer = caller.change(&state, request, Ok, work, show);
     answer.await?.reply(|row| Ok(Reply::ok(&StaffResetView::new(&state.vault, &row)).no_store()))
 }

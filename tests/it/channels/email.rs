@@ -294,3 +294,34 @@ async fn fault_one_mailbox_in_several_spellings_gets_as_many_emails() {
     let taken: Vec<_> = server.taken().into_iter().map(|one| one.to).collect();
     assert_eq!(taken, ["RCPT TO:<Ann@xn--exmple-cua.org>"]);
 }
+
+#[actix_web::test]
+async fn a_withdrawn_consent_stops_what_is_due_and_what_is_to_be_tried_again() {
+    let server = MailServer::start(Tls::Never).await;
+    let channel = EmailChannel::new(settings(&server, EmailTls::Off), Clock::System).unwrap();
+    let app =
+        TestApp::start_with_channels(Channels::new([Arc::new(channel) as Arc<dyn afterglow::channels::Channel>])).await;
+    let ada = app.admin().await;
+    let tess = app.staff(&ada, "Tess Moreau", &["care"]).await;
+    let ann = app.patient(&tess, "Ann Walker").await;
+    ann.agrees("automated_messages").await;
+    let mailbox = json!({ "platform": "email", "push": { "channel": "email", "address": "ann@example.org" } });
+    ann.put(&ann.my(&format!("/devices/{}", new_id(&app))), mailbox.clone()).send().await.created();
+    let here = MemoryChannel::default();
+    let due = async || {
+        plant(&app, ann.patient.parse().unwrap(), app.now() + minutes(1), |_| {}).await;
+        app.wait(minutes(2));
+        work(&app, &here).await;
+    };
+    due().await;
+    assert_eq!(server.taken().len(), 1);
+    server.answers("RCPT", "450 4.2.0 greylisted");
+    due().await;
+    ann.withdraws("automated_messages").await;
+    ann.put(&ann.my(&format!("/devices/{}", new_id(&app))), mailbox).send().await.expect(403);
+    app.wait(minutes(10));
+    work(&app, &here).await;
+    due().await;
+    assert_eq!(server.taken().len(), 1);
+    assert_eq!(here.sent(), []);
+}
