@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::attempts::Attempt;
 use super::codes::{self, FactorDoc};
 use super::model::Passphrase;
+use super::passkeys::actions as passkeys;
 use super::passkeys::model::Assertion;
 use super::passkeys::proofs::{self, ShownPasskey};
 use super::password::Passwords;
@@ -235,13 +236,16 @@ pub fn remove<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Option
     tell_owner(tx, (vault, keys), account, Some(live.session()), SecurityEvent::FactorOff, live.now())
 }
 
-/// Takes away the second factor of an account whose owner has proved in person who they are.
+/// Takes away the second factor and the passkeys of an account whose owner has proved in person who they are.
 ///
 /// # Errors
 ///
 /// As [`AccountSnapshot::store`], [`AccountSnapshot::tell_owner`].
 pub fn forget(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timestamp) -> Result<()> {
     store::delete_factor(tx, own.account())?;
+    if passkeys::remove_all(tx, own.account(), now)? {
+        own.tell_owner(tx, vault, None, SecurityEvent::PasskeyRemoved, now)?;
+    }
     if own.unchanged().factor_since.is_some() {
         own.tell_owner(tx, vault, None, SecurityEvent::FactorOff, now)?;
     }

@@ -6,7 +6,8 @@
 use jiff::Timestamp;
 
 use super::model::AccountKind;
-use super::passkeys::store::{count as count_passkeys, delete_passkeys};
+use super::passkeys::actions::remove_all;
+use super::passkeys::store::count as count_passkeys;
 use super::security_events::{SecurityEvent, tell_of_operator};
 use super::store;
 use super::upkeep::{self, AccountChange, AccountSnapshot};
@@ -83,7 +84,7 @@ pub fn enable(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timest
 pub fn forget_factors(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timestamp) -> Result<()> {
     let account = own.account();
     store::delete_factor(tx, account)?;
-    delete_passkeys(tx, account)?;
+    remove_all(tx, account, now)?;
     // The owner has lost what a known device would be: the guard after a reset would keep them out.
     own.store(tx, &AccountChange { factor_since: None, guarded_until: None, ..own.unchanged() }, now)?;
     upkeep::end_sessions(tx, account, None, now)?;

@@ -166,13 +166,8 @@ fn guesses() -> Vec<(&'static str, Value, bool)> {
 }
 
 /// Addresses below `/v1/auth` where nothing can be guessed: what they take has 256 bits, or is signed, or is nothing.
-const LONG_SECRETS: [&str; 5] = [
-    "/v1/auth/logout",
-    "/v1/auth/passkey/begin",
-    "/v1/auth/passkey/finish",
-    "/v1/auth/refresh",
-    "/v1/auth/revoke",
-];
+const LONG_SECRETS: [&str; 5] =
+    ["/v1/auth/logout", "/v1/auth/passkey/begin", "/v1/auth/passkey/finish", "/v1/auth/refresh", "/v1/auth/revoke"];
 
 #[actix_web::test]
 async fn s6_ten_guesses_a_minute_from_a_network_at_every_door() {

@@ -330,7 +330,10 @@ async fn s8_bombs_cost_a_server_no_memory_that_it_keeps() {
     }
     let after = resident(child.id());
     let (more, all) = (after.saturating_sub(warm), after.saturating_sub(at_start));
-    println!("{} bombs, {all} KiB more than at the start, {more} KiB more than after the first of each", each * bombs.len());
+    println!(
+        "{} bombs, {all} KiB more than at the start, {more} KiB more than after the first of each",
+        each * bombs.len()
+    );
     assert!(more <= 16 * 1024 && all <= 32 * 1024, "{more} KiB, {all} KiB");
     patient.expect(Method::GET, "/v1/me", Value::Null, 200).await;
 }

@@ -14,7 +14,7 @@ use crate::idempotency::Outcome;
 use crate::identity::security_events::{SecurityEvent, tell_owner};
 use crate::identity::upkeep::{self, AccountSnapshot};
 use crate::identity::{AccountPolicy, Claimed, Live};
-use crate::kernel::id::Passkey;
+use crate::kernel::id::{Account, Passkey};
 use crate::kernel::{Error, Id, Result, limits};
 use crate::state::State;
 use crate::vault::{Keys, Vault};
@@ -190,4 +190,17 @@ pub(in crate::identity) fn remove<K>(
     changes::note_closed(tx, Closed::Passkey(id), live.now())?;
     let (account, session, keys) = (live.account(), live.session(), keys.ok_or(Error::NotFound)?);
     tell_owner(tx, (vault, keys), account, Some(session), SecurityEvent::PasskeyRemoved, live.now())
+}
+
+/// Takes every passkey of an account away, and returns whether there was one.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub(in crate::identity) fn remove_all(tx: &mut Tx<'_>, account: Id<Account>, now: Timestamp) -> Result<bool> {
+    let removed = store::delete_passkeys(tx, account)?;
+    for id in &removed {
+        changes::note_closed(tx, Closed::Passkey(*id), now)?;
+    }
+    Ok(!removed.is_empty())
 }

@@ -105,10 +105,12 @@ pub(super) fn delete_passkey(tx: &mut Tx<'_>, account: Id<Account>, id: Id<Passk
     Ok(diesel::delete(own).execute(tx.conn())? == 1)
 }
 
-/// Deletes the passkeys of an account, whatever their rows say.
-pub(in crate::identity) fn delete_passkeys(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
-    diesel::delete(passkeys::table.filter(passkeys::account_id.eq(account))).execute(tx.conn())?;
-    Ok(())
+/// Deletes the passkeys of an account, whatever their rows say, and returns which they were.
+pub(super) fn delete_passkeys(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<Id<Passkey>>> {
+    let own = passkeys::table.filter(passkeys::account_id.eq(account));
+    let ids = own.select(passkeys::id).load(tx.conn())?;
+    diesel::delete(own).execute(tx.conn())?;
+    Ok(ids)
 }
 
 /// Notes that a challenge was answered. Returns `false` when it was before.

@@ -111,7 +111,7 @@ pub(super) async fn create_staff_reset(
 /// Choose a new passphrase with a code
 ///
 /// For staff, with the code that an admin of their clinic handed over. Every session of the account ends, and every care
-/// link: patients accept new ones. A second factor is taken away. Log in with the new passphrase then. The code works
+/// link: patients accept new ones. A second factor and passkeys are taken away. Log in with the new passphrase then. The code works
 /// once.
 #[utoipa::path(tag = "identity", request_body = ResetCredential, security(()),
     responses((status = 200, description = "The passphrase is changed", body = ResetCredentialView), AuthErrors))]
