@@ -7,8 +7,9 @@
 //! - A reset needs a code that was sent to the address, and goes to a proved address alone: the mailbox of a mistyped
 //!   one may be a stranger's, who would get all that the patient wrote. This weighs more than the way back that it
 //!   closes: a phone that is still logged in proves the address without the passphrase. Who has neither phone nor
-//!   passphrase nor a proved address is lost, so apps ask for the proof at once. The answer to the request, what it
-//!   writes and what it looks up are the same for known, unproved, unknown and disabled accounts.
+//!   passphrase nor a proved address needs the operator ([`operator`]), so a letter asks for the proof as soon as
+//!   somebody has joined. The answer to the request, what it writes and what it looks up are the same for known,
+//!   unproved, unknown and disabled accounts.
 //! - A new address takes the place of the old one once it is proved. The old one is told when it is asked for.
 //! - Whoever changes what lets them in gives the present passphrase. A wrong one is counted like a failed log-in.
 //! - A disabled account lets nobody in. Nothing of it is deleted.

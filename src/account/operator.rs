@@ -60,6 +60,21 @@ pub async fn enable(state: &State, email: &Email) -> Result<bool> {
     state.db.write(move |tx| operator::enable(tx, &own, &vault, now)).await
 }
 
+/// Notes that the address of an account is its owner's. Returns whether that changed anything.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when no account that opens has the address; [`Error::Unavailable`] when it was changed at the
+/// same time.
+pub async fn prove_address(state: &State, email: &Email) -> Result<bool> {
+    let (own, now, vault) = (find(state, email).await?, state.clock.now(), state.vault.clone());
+    if own.profile().verified {
+        return Ok(false);
+    }
+    state.db.write(move |tx| operator::prove_address(tx, &own, &vault, now)).await?;
+    Ok(true)
+}
+
 /// Takes the second factor and all passkeys of an account away, ends its sessions and tells its owner. After a mailed
 /// reset it does so only with `force`.
 ///

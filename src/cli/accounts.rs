@@ -22,6 +22,11 @@ pub(super) enum AccountCommand {
     ///
     /// Its sessions stay ended, and a letter tells the owner. An SQLite file belongs to one server: stop it first.
     Enable(Named),
+    /// Note that the address of an account is its owner's, who has lost the passphrase before they proved it.
+    ///
+    /// See in person who asks, and have them spell it: a code for a new passphrase is then sent there. An SQLite file
+    /// belongs to one server: stop it first.
+    ProveAddress(Named),
     /// Take the second factor, its recovery codes and all passkeys away from an owner who has lost them.
     ///
     /// See in person who asks: the passphrase alone logs in afterwards, and whoever reads the owner's mail sets a new
@@ -46,7 +51,9 @@ pub(super) struct Named {
 impl AccountCommand {
     fn email(&self) -> &str {
         match self {
-            Self::Show(named) | Self::Enable(named) | Self::ForgetFactors { named, .. } => &named.email,
+            Self::Show(named) | Self::Enable(named) | Self::ProveAddress(named) | Self::ForgetFactors { named, .. } => {
+                &named.email
+            }
         }
     }
 }
@@ -85,6 +92,14 @@ async fn act(state: &State, command: &AccountCommand, email: &Email) -> Result<S
                 "the account is enabled again; its sessions stay ended, and a letter tells the owner"
             } else {
                 "the account was not disabled: nothing has changed"
+            };
+            Ok(line.to_owned())
+        }
+        AccountCommand::ProveAddress(_) => {
+            let line = if operator::prove_address(state, email).await? {
+                "the address counts as proved: a code for a new passphrase is sent there when its owner asks for one"
+            } else {
+                "the address was proved before: nothing has changed"
             };
             Ok(line.to_owned())
         }

@@ -71,7 +71,7 @@ impl Config {
             check(usable, "the folder of the letters (--mail-dir) is a folder, or nothing yet");
         }
         check(
-            !(self.registration == Registration::Open && matches!(self.mail, MailSettings::Log)),
+            self.registration != Registration::Open || self.sends_letters(),
             "open registration (--open-registration) sends letters: say by which way (--mail)",
         );
         for fault in self.passkeys.iter().flat_map(PasskeySettings::faults) {

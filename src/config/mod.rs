@@ -130,6 +130,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether letters leave; otherwise a line in the log says that there was one.
+    pub const fn sends_letters(&self) -> bool {
+        !matches!(self.mail, MailSettings::Log)
+    }
+
     /// Makes the default settings of a server with its data in `data_dir` and its keys beside it.
     pub fn in_folder(data_dir: impl Into<PathBuf>) -> Self {
         let data_dir = data_dir.into();

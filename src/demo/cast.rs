@@ -11,7 +11,8 @@ use crate::care::links;
 use crate::care::model::Capabilities;
 use crate::idempotency::Outcome;
 use crate::identity::actions::SignedIn;
-use crate::identity::{Anyone, Claimed, Live, Staff};
+use crate::identity::upkeep::{self, AccountChange};
+use crate::identity::{Anyone, Claimed, Live, Profile, Staff};
 use crate::kernel::id::{Account, Assignment, CareLink, Entry, Grant, Infusion, Patient, Response};
 use crate::kernel::page::{Limit, PageRequest};
 use crate::kernel::{Error, Id, Result, Text, Zone};
@@ -209,7 +210,18 @@ async fn register(stage: &DemoServer, registration: Registration) -> Result<(Dem
     let registered = registration::register(stage.state(), &server.passwords, tokens, registration).await?;
     let SignedIn { patient, grant, .. } = registered.account;
     let account = grant.account;
+    prove_address(stage, account).await?;
     Ok((stage.actor(grant, patient), account))
+}
+
+/// Notes that somebody has proved their address: only then is a forgotten passphrase set anew by a letter.
+async fn prove_address(stage: &DemoServer, account: Id<Account>) -> Result<()> {
+    let (state, now) = (stage.state(), stage.state().clock.now());
+    let own = upkeep::find(state, account).await?.ok_or(Error::NotFound)?;
+    let unchanged = own.unchanged();
+    let profile = Profile { verified: true, ..unchanged.profile.clone() };
+    let change = AccountChange { profile, ..unchanged };
+    state.db.write(move |tx| own.store(tx, &change, now)).await
 }
 
 /// Lets a patient join a therapist with a code, by a new account or with the one they have. Unless told otherwise the

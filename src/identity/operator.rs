@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::model::AccountKind;
+use super::model::{AccountKind, Profile};
 use super::passkeys::actions::remove_all;
 use super::passkeys::store::count as count_passkeys;
 use super::security_events::{SecurityEvent, tell_of_operator};
@@ -73,6 +73,18 @@ pub fn enable(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timest
     upkeep::end_sessions(tx, account, None, now)?;
     tell_of_operator(tx, (vault, own.keys()), account, SecurityEvent::EnabledByOperator, now)?;
     Ok(true)
+}
+
+/// Notes that the address of an account is its owner's.
+///
+/// # Errors
+///
+/// As [`AccountSnapshot::store`].
+pub fn prove_address(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timestamp) -> Result<()> {
+    let unchanged = own.unchanged();
+    let profile = Profile { verified: true, ..unchanged.profile.clone() };
+    own.store(tx, &AccountChange { profile, ..unchanged }, now)?;
+    tell_of_operator(tx, (vault, own.keys()), own.account(), SecurityEvent::EmailVerified, now)
 }
 
 /// Takes the second factor of an account away, its recovery codes and all passkeys, and ends all sessions; their

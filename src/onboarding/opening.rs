@@ -4,7 +4,8 @@
 //! get the same answer, after the same statements and writes: neither a stranger nor somebody who holds a good
 //! invitation learns who has an account. Only the owner of the mailbox does, by the letter.
 //!
-//! Where registration is not open, an invitation makes the account at once: servers without mail need that.
+//! Where registration is not open, an invitation makes the account at once: servers without mail need that. The others
+//! then send a letter with a code that proves the address.
 
 use std::sync::Arc;
 
@@ -13,8 +14,9 @@ use super::registration::{self, Registered};
 use super::store::InvitationKey;
 use crate::config::Registration as Policy;
 use crate::identity::actions::email_key;
-use crate::identity::{Passwords, Tokens, is_email_taken};
-use crate::kernel::{Code, Error, Result};
+use crate::identity::{Email, Passwords, Tokens, is_email_taken};
+use crate::kernel::id::Account;
+use crate::kernel::{Code, Error, Id, Result};
 use crate::letters::proofs::NewProof;
 use crate::letters::{self, LetterDoc, LetterKind, ProofPurpose};
 use crate::state::State;
@@ -35,8 +37,16 @@ pub async fn register(
     if !open && form.code.is_none() {
         return Err(Error::field("/code", "is required"));
     }
-    if !open || form.email_code.is_some() {
+    if form.email_code.is_some() {
         return registration::register(state, passwords, tokens, form).await.map(Some);
+    }
+    if !open {
+        let (to, locale) = (form.person.email.clone(), form.locale.clone());
+        let registered = registration::register(state, passwords, tokens, form).await?;
+        if registered.created {
+            ask_for_proof(state, registered.account.grant.account, to, locale).await;
+        }
+        return Ok(Some(registered));
     }
     let invitation = registration::invitation_hash(state, &form);
     match send_code(state, &form, invitation.clone()).await {
@@ -45,6 +55,21 @@ pub async fn register(
             registration::repeat(state, passwords, tokens, (invitation, form.person)).await.map(Some)
         }
         sent => sent.map(|()| None),
+    }
+}
+
+/// Sends a code that proves the address of a new account: only then is a forgotten passphrase no lost journal. The
+/// account is made, so a letter that cannot be written fails nothing: its owner asks for another one.
+async fn ask_for_proof(state: &State, account: Id<Account>, to: Email, locale: String) {
+    if !state.config.sends_letters() {
+        return;
+    }
+    let (now, key) = (state.clock.now(), email_key(&state.vault, &to));
+    let proof =
+        NewProof { id: state.entropy.id(now), purpose: ProofPurpose::Verify, email_key: key, account: Some(account) };
+    let letter = LetterDoc { kind: LetterKind::Verify, to, locale, proof: Some(proof.id) };
+    if let Err(error) = letters::send_proof(state, proof, &letter, now).await {
+        tracing::warn!(%error, "no letter was written that proves the address of a new account");
     }
 }
 

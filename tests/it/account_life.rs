@@ -58,6 +58,11 @@ impl Scene {
         let admin = app.admin().await;
         let therapist = app.staff(&admin, "Thea Brandt", &["care"]).await;
         let ann = app.patient(&therapist, "Ann Walker").await;
+        // The letters that asked for the proofs of their addresses.
+        for person in [&therapist, &ann] {
+            all_mail(&app, &person.get("/v1/me/profile").send().await.ok().text("/email")).await;
+        }
+        app.wait(SignedDuration::from_hours(1));
         Self { app, admin, therapist, ann }
     }
 }

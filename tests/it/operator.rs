@@ -46,6 +46,22 @@ async fn resets(app: &Arc<TestApp>, address: &str) {
 }
 
 #[actix_web::test]
+async fn whoever_never_proved_the_address_and_lost_everything_is_let_in_by_the_operator() {
+    let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+    let state = &app.server.state;
+    let entry = ann.writes(with(reflection("x"), json!({ "text": { "title": "By the lake" } }))).await;
+    ann.act("/v1/auth/logout").send().await.no_content();
+    forgets(&app, ANN).await;
+    assert!(mail(&app, ANN).await.is_empty(), "the mailbox may be anybody's");
+    assert!(operator::prove_address(state, &at(ANN)).await.unwrap());
+    assert!(!operator::prove_address(state, &at(ANN)).await.unwrap(), "again it changes nothing");
+    resets(&app, ANN).await;
+    let ann = Person::of(&app, &log_in(&app, ANN, NEW).await.ok());
+    assert_eq!(ann.entry(&entry).await.ok().text("/text/title"), "By the lake");
+    assert_eq!(told(&ann, "email_verified").await, 1);
+}
+
+#[actix_web::test]
 async fn an_account_that_the_operator_enables_has_all_that_was_written_and_its_owner_is_told() {
     let Scene { app, therapist, ann, .. } = Scene::open_with(|_| {}).await;
     let state = &app.server.state;

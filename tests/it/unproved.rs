@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::account_life::{ANN, Scene, forgets, letter, log_in, log_in_again, mail, profile, proves, sets};
 use crate::support::accounts::{code_sent_to, has_proved_address};
 use crate::support::journal::{reflection, with};
-use crate::support::people::{PASSPHRASE, Person};
+use crate::support::people::{PASSPHRASE, Person, registration};
 use crate::tasks::Tables;
 
 const NEW: &str = "a loud waterfall at noon";
@@ -84,4 +84,21 @@ async fn a_new_address_that_was_mistyped_does_not_count_by_who_reads_its_mail() 
     forgets(&app, ANN).await;
     sets(&app, &letter(&app, ANN).await.code(), NEW).await.ok();
     log_in_again(&app, NEW, &device).await.ok();
+}
+
+#[actix_web::test]
+async fn whoever_joins_is_asked_for_the_proof_of_the_address() {
+    let Scene { app, therapist, .. } = Scene::open_with(|_| {}).await;
+    let ben = app.patient(&therapist, "Ben Roth").await;
+    let email = "ben.roth@example.org";
+    let code = letter(&app, email).await.code();
+    assert_eq!(profile(&ben).await["email_verified"], json!(false));
+    proves(&ben, &code).await.ok();
+    assert_eq!(profile(&ben).await["email_verified"], json!(true));
+    // The same registration again is no other account, and no other letter.
+    let joined = therapist.code_for_patient().await;
+    for status in [201, 200] {
+        app.post("/v1/auth/register", registration("Cleo Hart", &joined)).send().await.expect(status);
+    }
+    letter(&app, "cleo.hart@example.org").await;
 }

@@ -214,7 +214,8 @@ pub(super) async fn set_up(body: Body<SetUp, SIGN_IN_BYTES>, parts: SessionParts
 /// Makes an account with the code of an invitation and logs it in. A patient's care link to the inviting therapist is
 /// then `accepted`; a member of staff is a member of the clinic. An address that is taken is answered like an invalid
 /// code, and the code stays unused. For 24 hours, the used code with the same address and passphrase logs the account
-/// in: the first answer may be lost.
+/// in: the first answer may be lost. A server that sends letters sends one with a code that proves the address
+/// (`verify_email`): only a proved address is sent a code for a forgotten passphrase.
 ///
 /// Where registration is open (`open_registration` of `get_meta`), patients need no invitation, and every address is
 /// proved first: without `email_code`, this sends a letter with a code to the address, also if there is an invitation.
