@@ -216,7 +216,7 @@ async fn a_code_works_once_for_half_an_hour_and_for_what_it_was_sent_for() {
     log_in_again(&app, NEW, &device).await.ok();
 
     forgets(&app, ANN).await;
-    let late = mail(&app, ANN).await.iter().find(|post| post.subject.contains("code")).unwrap().code();
+    let late = mail(&app, ANN).await.iter().find(|post| post.subject.contains("new passphrase")).unwrap().code();
     app.wait(SignedDuration::from_mins(30));
     sets(&app, &late, PASSPHRASE).await.expect(422).refused("code_invalid");
     log_in_again(&app, NEW, &device).await.ok();
@@ -242,7 +242,7 @@ async fn for_a_day_after_a_reset_only_a_device_that_the_account_knows_logs_in() 
     let resets = async |passphrase: &str| {
         forgets(&app, ANN).await;
         let sent = mail(&app, ANN).await;
-        let code = sent.iter().find(|post| post.subject.contains("code")).unwrap().code();
+        let code = sent.iter().find(|post| post.subject.contains("new passphrase")).unwrap().code();
         sets(&app, &code, passphrase).await.ok();
     };
     resets(NEW).await;
