@@ -101,7 +101,14 @@ async fn account(asker: &Asker<'_>, operation: &str) -> Option<Ask> {
             }
             ask
         }
-        "send_verification" => Ask::post("/v1/me/email/verification"),
+        "send_verification" => {
+            // This one has proved their address: the code goes to the one that is to take its place.
+            if who == "granted" {
+                let wish = json!({ "email": format!("another.{n}@example.org"), "passphrase": PASSPHRASE });
+                world.person(who).post("/v1/me/email", wish).send().await.ok();
+            }
+            Ask::post("/v1/me/email/verification")
+        }
         "change_email" => {
             let email = format!("another.{n}@example.org");
             Ask::post("/v1/me/email").with(json!({ "email": email, "passphrase": PASSPHRASE }))
