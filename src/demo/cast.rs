@@ -216,12 +216,12 @@ async fn register(stage: &DemoServer, registration: Registration) -> Result<(Dem
 
 /// Notes that somebody has proved their address: only then is a forgotten passphrase set anew by a letter.
 async fn prove_address(stage: &DemoServer, account: Id<Account>) -> Result<()> {
-    let (state, now) = (stage.state(), stage.state().clock.now());
-    let own = upkeep::find(state, account).await?.ok_or(Error::NotFound)?;
+    let (on, now) = (stage.state(), stage.state().clock.now());
+    let own = upkeep::find(on, account).await?.ok_or(Error::NotFound)?;
     let unchanged = own.unchanged();
     let profile = Profile { verified: true, ..unchanged.profile.clone() };
     let change = AccountChange { profile, ..unchanged };
-    state.db.write(move |tx| own.store(tx, &change, now)).await
+    on.db.write(move |tx| own.store(tx, &change, now)).await
 }
 
 /// Lets a patient join a therapist with a code, by a new account or with the one they have. Unless told otherwise the

@@ -117,9 +117,10 @@ mod tests {
         }
         assert_eq!(step_of(SECRET, &code, at(1000), 999), Some(1000));
         assert_eq!(step_of(SECRET, &code, at(1000), 1000), None);
-        let spaced = format!(" {} {} ", &code[..3], &code[3..]);
+        let (first, last) = code.split_at(3);
+        let spaced = format!(" {first} {last} ");
         assert_eq!(step_of(SECRET, &spaced, at(1000), 0), Some(1000));
-        for wrong in ["", "000", &code[..5]] {
+        for wrong in ["", "000", code.split_at(5).0] {
             assert_eq!(step_of(SECRET, wrong, at(1000), 0), None, "{wrong:?}");
         }
     }

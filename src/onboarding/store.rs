@@ -178,8 +178,8 @@ pub fn mark_used(tx: &mut Tx<'_>, key: &InvitationKey, by: Id<Account>, now: Tim
     }
     // Held, so that whoever ends the inviter's work meanwhile finds those who came.
     let inviter = hold_member(tx, key.clinic_id, key.inviter_id)?.filter(|inviter| inviter.ended_at.is_none());
-    let invites = inviter.is_some_and(|inviter| key.invitee().invited_by(inviter.may()));
-    Ok(invites || key.inviter_id == OPERATOR)
+    let may_invite = inviter.is_some_and(|inviter| key.invitee().invited_by(inviter.may()));
+    Ok(may_invite || key.inviter_id == OPERATOR)
 }
 
 /// Revokes an invitation that is not used. Returns `false` when it is used.

@@ -58,13 +58,18 @@ impl Scene {
         let admin = app.admin().await;
         let therapist = app.staff(&admin, "Thea Brandt", &["care"]).await;
         let ann = app.patient(&therapist, "Ann Walker").await;
-        // The letters that asked for the proofs of their addresses.
-        for person in [&therapist, &ann] {
-            all_mail(&app, &person.get("/v1/me/profile").send().await.ok().text("/email")).await;
-        }
-        app.wait(SignedDuration::from_hours(1));
+        clears_letters(&app).await;
         Self { app, admin, therapist, ann }
     }
+}
+
+/// Clears the letters that asked for the proofs of addresses when people joined, and these proofs.
+async fn clears_letters(app: &Arc<TestApp>) {
+    settled(app).await;
+    for file in std::fs::read_dir(folder(app)).into_iter().flatten() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    Sql::open(&app.database.backend).run("DELETE FROM letters; DELETE FROM address_proofs");
 }
 
 /// A letter that has left.
@@ -264,6 +269,7 @@ async fn for_a_day_after_a_reset_only_a_device_that_the_account_knows_logs_in() 
 
     // Where no device is known, none is asked for.
     let ben = app.patient(&therapist, "Ben Roth").await;
+    clears_letters(&app).await;
     has_proved_address(&ben).await;
     ben.act("/v1/auth/logout").send().await.no_content();
     let email = "ben.roth@example.org";
@@ -317,6 +323,7 @@ async fn s7_nothing_tells_whether_an_address_has_an_account() {
     let Scene { app, therapist, ann, .. } = Scene::open().await;
     has_proved_address(&ann).await;
     let ben = app.patient(&therapist, "Ben Roth").await;
+    clears_letters(&app).await;
     has_proved_address(&ben).await;
     disable(&app, ben.account.parse().unwrap()).await;
     let silent = ["nobody.here@example.org", "ben.roth@example.org", "thea.brandt@example.org"];
@@ -575,6 +582,7 @@ async fn a_new_address_counts_once_it_is_proved_and_the_old_one_is_told() {
 async fn s7_a_new_address_that_somebody_has_is_answered_alike() {
     let Scene { app, therapist, ann, .. } = Scene::open().await;
     app.patient(&therapist, "Ben Roth").await;
+    clears_letters(&app).await;
     let mut all = Vec::new();
     for email in ["ben.roth@example.org", "nobody.here@example.org"] {
         let before = written(&app);

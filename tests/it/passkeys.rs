@@ -84,7 +84,7 @@ async fn a_passkey_is_added_with_a_fresh_proof_and_its_owner_is_told() {
     assert!(add("another").send().await.expect(422).body.to_string().contains("/ceremony"));
     assert_eq!((count(&app, "passkeys"), count(&app, "passkey_ceremonies")), (1, 1));
     let shown = passkeys(&ann).await;
-    assert_eq!(shown, [added.body.clone()]);
+    assert_eq!((shown.len(), &shown[0]), (1, &added.body));
     assert_eq!((&shown[0]["name"], shown[0].get("last_used_at")), (&json!("Ann's phone"), None));
     assert_eq!(told(&ann).await[0], "passkey_added");
     // The device that has one is named to those that ask for another, and its key is not taken twice.

@@ -35,7 +35,7 @@ async fn the_code_of_a_letter_proves_an_address_in_a_session_of_its_account_alon
     // A stranger who reads the letter has no session, or one of their own.
     app.post("/v1/auth/verify-email", json!({ "code": code })).send().await.expect(401).refused("unauthenticated");
     proves(&ben, &code).await.expect(422).refused("code_invalid");
-    assert_eq!(Tables::of(&app).count("address_proofs WHERE used_at IS NULL"), 1);
+    assert_eq!(Tables::of(&app).count("address_proofs WHERE used_at IS NULL"), 2, "hers and his own");
     assert_eq!(profile(&ann).await["email_verified"], json!(false));
     assert_eq!(profile(&ben).await["email_verified"], json!(false));
     forgets(&app, ANN).await;
