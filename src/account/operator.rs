@@ -60,6 +60,16 @@ pub async fn enable(state: &State, email: &Email) -> Result<bool> {
     state.db.write(move |tx| operator::enable(tx, &own, &vault, now)).await
 }
 
+/// Ends every session of an account. Its devices keep what they hold.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when no account that opens has the address.
+pub async fn log_out(state: &State, email: &Email) -> Result<()> {
+    let (own, now, vault) = (find(state, email).await?, state.clock.now(), state.vault.clone());
+    state.db.write(move |tx| operator::log_out(tx, &own, &vault, now)).await
+}
+
 /// Notes that the address of an account is its owner's. Returns whether that changed anything.
 ///
 /// # Errors

@@ -22,6 +22,10 @@ pub(super) enum AccountCommand {
     ///
     /// Its sessions stay ended, and a letter tells the owner. An SQLite file belongs to one server: stop it first.
     Enable(Named),
+    /// End every session of an account, on all devices, which keep what they hold.
+    ///
+    /// The event stands in its owner's list. An SQLite file belongs to one server: stop it first.
+    LogOut(Named),
     /// Note that the address of an account is its owner's, who has lost the passphrase before they proved it.
     ///
     /// See in person who asks, and have them spell it: a code for a new passphrase is then sent there. An SQLite file
@@ -51,9 +55,11 @@ pub(super) struct Named {
 impl AccountCommand {
     fn email(&self) -> &str {
         match self {
-            Self::Show(named) | Self::Enable(named) | Self::ProveAddress(named) | Self::ForgetFactors { named, .. } => {
-                &named.email
-            }
+            Self::Show(named)
+            | Self::Enable(named)
+            | Self::LogOut(named)
+            | Self::ProveAddress(named)
+            | Self::ForgetFactors { named, .. } => &named.email,
         }
     }
 }
@@ -94,6 +100,10 @@ async fn act(state: &State, command: &AccountCommand, email: &Email) -> Result<S
                 "the account was not disabled: nothing has changed"
             };
             Ok(line.to_owned())
+        }
+        AccountCommand::LogOut(_) => {
+            operator::log_out(state, email).await?;
+            Ok("every session of the account has ended; its devices keep what they hold".to_owned())
         }
         AccountCommand::ProveAddress(_) => {
             let line = if operator::prove_address(state, email).await? {

@@ -75,6 +75,16 @@ pub fn enable(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timest
     Ok(true)
 }
 
+/// Ends every session of an account. Its devices keep what they hold.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn log_out(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timestamp) -> Result<()> {
+    upkeep::end_sessions(tx, own.account(), None, now)?;
+    tell_of_operator(tx, (vault, own.keys()), own.account(), SecurityEvent::OtherSessionsEnded, now)
+}
+
 /// Notes that the address of an account is its owner's.
 ///
 /// # Errors

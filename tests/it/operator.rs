@@ -46,6 +46,20 @@ async fn resets(app: &Arc<TestApp>, address: &str) {
 }
 
 #[actix_web::test]
+async fn the_operator_ends_every_session_of_one_account() {
+    let Scene { app, therapist, ann, .. } = Scene::open_with(|_| {}).await;
+    let phone = again(&app, "Ann Walker").await;
+    operator::log_out(&app.server.state, &at(ANN)).await.unwrap();
+    for session in [&ann, &phone] {
+        let token = session.token().await;
+        let refused = app.get("/v1/me").bearer(&token).transmit().await.expect(401).refused("unauthenticated");
+        assert_eq!(refused.body["client_action"], "relogin", "what was not pushed yet is kept");
+    }
+    assert_eq!(told(&again(&app, "Ann Walker").await, "other_sessions_ended").await, 1);
+    therapist.get("/v1/me").send().await.ok();
+}
+
+#[actix_web::test]
 async fn whoever_never_proved_the_address_and_lost_everything_is_let_in_by_the_operator() {
     let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
     let state = &app.server.state;
@@ -187,7 +201,7 @@ async fn the_commands_on_an_account_take_its_address_and_print_a_line() {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert!(!said.to_lowercase().contains("walker"), "{said}");
-    for command in ["show", "enable", "forget-factors"] {
+    for command in ["show", "enable", "log-out", "prove-address", "forget-factors"] {
         let (done, said) = account(&database, &[command, "--email", "nobody.here@example.org"]);
         assert!(!done && said.contains("no account has this address (--email)"), "{command}: {said}");
         let (done, said) = account(&database, &[command, "--email", "nobody"]);
