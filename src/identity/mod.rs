@@ -16,7 +16,7 @@
 //! - The passphrase, the address and the name of an account change in one way ([`upkeep`]): profile and credential are
 //!   sealed anew under the next version of its row, so that no older one opens there again.
 //! - An account may have a second factor ([`factors`]): time-based codes, each good once, and ten recovery codes.
-//! - Passkeys ([`passkeys`]) stand in for the passphrase and a code.
+//! - Passkeys (`passkeys`) stand in for the passphrase and a code.
 //! - What is hard to take back asks for a fresh proof ([`freshness`]), in the signature of its handler:
 //!   `Claimed<Fresh<…>>`.
 //! - The answers for known, unknown and disabled accounts are the same, with the same work done.
