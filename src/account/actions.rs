@@ -12,7 +12,7 @@ use crate::identity::actions::email_key;
 use crate::identity::upkeep::{self, AccountChange, AccountSnapshot};
 use crate::identity::{
     AccountPolicy, Caller, Claimed, Credential, Email, Live, Need, Passphrase, Passwords, Profile, SecurityEvent,
-    is_email_taken,
+    factors, is_email_taken,
 };
 use crate::kernel::id::Account;
 use crate::kernel::{Error, Fields, Id, JoinCode, Result};
@@ -125,8 +125,8 @@ async fn find_proof(state: &State, code: Option<JoinCode>, purpose: ProofPurpose
     found.ok_or_else(refused)
 }
 
-/// Sets a new passphrase with a code that was sent to the address. Every session ends, an address that was asked for and
-/// is not proved is forgotten, and the owner is told. For a day only devices log in that the account knows, if it knows
+/// Sets a new passphrase with a code that was sent to the address. Every session ends, passkeys are taken away, an
+/// address that was asked for and is not proved is forgotten, and the owner is told. For a day only devices log in that the account knows, if it knows
 /// any.
 ///
 /// # Errors
@@ -157,6 +157,7 @@ pub async fn confirm_reset(
         let change = AccountChange { guarded_until: own.guarded_after_reset(tx, now)?, ..change.clone() };
         own.store(tx, &change, now)?;
         upkeep::end_sessions(tx, own.account(), None, now)?;
+        factors::forget_passkeys(tx, &own, &vault, now)?;
         upkeep::forgive(tx, &vault, (own.email_key(), network), now)?;
         own.tell_owner(tx, &vault, None, SecurityEvent::PassphraseReset, now)
     });

@@ -236,6 +236,18 @@ pub fn remove<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Option
     tell_owner(tx, (vault, keys), account, Some(live.session()), SecurityEvent::FactorOff, live.now())
 }
 
+/// Takes away the passkeys of an account whose passphrase was forgotten: whoever added one may have been somebody else.
+///
+/// # Errors
+///
+/// As [`AccountSnapshot::tell_owner`].
+pub fn forget_passkeys(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timestamp) -> Result<()> {
+    if passkeys::remove_all(tx, own.account(), now)? {
+        own.tell_owner(tx, vault, None, SecurityEvent::PasskeyRemoved, now)?;
+    }
+    Ok(())
+}
+
 /// Takes away the second factor and the passkeys of an account whose owner has proved in person who they are.
 ///
 /// # Errors
@@ -243,9 +255,7 @@ pub fn remove<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Option
 /// As [`AccountSnapshot::store`], [`AccountSnapshot::tell_owner`].
 pub fn forget(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timestamp) -> Result<()> {
     store::delete_factor(tx, own.account())?;
-    if passkeys::remove_all(tx, own.account(), now)? {
-        own.tell_owner(tx, vault, None, SecurityEvent::PasskeyRemoved, now)?;
-    }
+    forget_passkeys(tx, own, vault, now)?;
     if own.unchanged().factor_since.is_some() {
         own.tell_owner(tx, vault, None, SecurityEvent::FactorOff, now)?;
     }

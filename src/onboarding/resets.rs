@@ -124,7 +124,8 @@ pub async fn redeem(
         factors::forget(tx, &own, &vault, now)?;
         let (credential, unchanged) = (Some(credential.clone()), own.unchanged());
         let profile = Profile { pending: None, ..unchanged.profile.clone() };
-        own.store(tx, &AccountChange { credential, profile, factor_since: None, ..unchanged }, now)?;
+        let change = AccountChange { credential, profile, factor_since: None, guarded_until: None, ..unchanged };
+        own.store(tx, &change, now)?;
         own.tell_owner(tx, &vault, None, SecurityEvent::PassphraseReset, now)?;
         upkeep::revoke_sessions(tx, account, now)?;
         // Who has forgotten the passphrase has tried others.

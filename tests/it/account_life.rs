@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::support::accounts::{code_of, disable, enable, has_proved_address, with_factor};
 use crate::support::app::{Answer, START, TestApp};
+use crate::support::authenticator::with_passkey;
 use crate::support::database::Database;
 use crate::support::journal::{reflection, with};
 use crate::support::people::{PASSPHRASE, Person, registration};
@@ -290,6 +291,22 @@ async fn after_a_reset_a_second_factor_is_as_good_as_a_known_device() {
     log_in(&app, ANN, NEW).await.expect(401).refused("second_factor_required");
     let body = json!({ "email": ANN, "passphrase": NEW, "code": code_of(&app, &secret) });
     app.post("/v1/auth/login", body).send().await.ok();
+}
+
+#[actix_web::test]
+async fn a_mailed_code_takes_passkeys_away_since_somebody_else_may_have_added_them() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    has_proved_address(&ann).await;
+    let (mut device, _) = with_passkey(&ann).await;
+    let answer = device.answers(&app).await;
+    app.post("/v1/auth/passkey/finish", answer).send().await.ok();
+    forgets(&app, ANN).await;
+    let sent = mail(&app, ANN).await;
+    let code = sent.iter().find(|post| post.subject.contains("new passphrase")).unwrap().code();
+    sets(&app, &code, NEW).await.ok();
+    let answer = device.answers(&app).await;
+    app.post("/v1/auth/passkey/finish", answer).send().await.expect(401).refused("passkey_refused");
+    assert_eq!(Tables::of(&app).count("passkeys"), 0);
 }
 
 #[actix_web::test]
