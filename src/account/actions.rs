@@ -91,8 +91,8 @@ pub fn change_passphrase<K>(
     Ok(Outcome::ok(live.account(), ()))
 }
 
-/// Whether a mailed code may set a new passphrase: not of a disabled account, and not where nobody has shown that the
-/// address is the owner's. A mistyped address may be a stranger's, who would get the account and all that is in it.
+/// Returns whether a mailed code may reset the passphrase: the account is enabled, and its address is proved. A mistyped
+/// address may be a stranger's, who would get the account and all that is in it.
 fn takes_mailed_codes(own: &AccountSnapshot) -> bool {
     !own.is_disabled() && own.profile().verified
 }

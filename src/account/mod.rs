@@ -2,8 +2,8 @@
 //!
 //! - A new passphrase, also after a reset, ends the other sessions, whose devices keep what they hold; a letter tells
 //!   the owner. A forgotten passphrase is no lost journal: the keys of a patient do not hang on it.
-//! - An address is its owner's once the code that was sent there came back in a session of the account. Somebody who
-//!   gets the letter because the address was mistyped has no such session.
+//! - An address is proved once the code that was sent there comes back in a session of the account. Somebody who gets
+//!   the letter because the address was mistyped has no such session.
 //! - A reset needs a code that was sent to the address, and goes to a proved address alone: the mailbox of a mistyped
 //!   one may be a stranger's, who would get all that the patient wrote. This weighs more than the way back that it
 //!   closes: a phone that is still logged in proves the address without the passphrase. Who has neither phone nor

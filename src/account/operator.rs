@@ -11,8 +11,8 @@ use crate::kernel::{Error, Result};
 use crate::letters::proofs;
 use crate::state::State;
 
-/// The time after a reset in which the factors of an account are not forgotten: whoever reads the mail of somebody else
-/// has set the passphrase, perhaps, and needs nothing more than an operator who believes them.
+/// The time after a passphrase reset in which second factors are kept: whoever reads the mail of somebody else may have
+/// set the passphrase, and then lacks nothing but the factor.
 const AFTER_RESET: SignedDuration = SignedDuration::from_hours(24);
 
 /// What came of forgetting the factors of an account.
