@@ -4,8 +4,9 @@
 //! it stands in the ledger, on the disk. A revocation leaves a note in its unit: with its change row
 //! ([`changes::list_revocations`]), or by itself ([`changes::note_closed`]). After the commit, outside the database
 //! threads, what is noted is entered, and the notes go. What a crash left between the two is entered at the next start,
-//! before a revocation that is repeated is answered, and with any other revocation. An entry may therefore stand twice;
-//! its number and patient tell, or its instant and what it names.
+//! before a revocation that is repeated is answered, and with any other revocation. A repetition that changes nothing,
+//! or is refused, asks for it as well ([`Tx::follow_up`]). An entry may therefore stand twice; its number and patient
+//! tell, or its instant and what it names.
 //!
 //! Sessions and the addresses of calendars are not in it: all of them end when a new epoch begins. That a grant left
 //! some entries out, or that an entry was deleted, is not in it either. `tests/it/revocations.rs` lists the operations.
@@ -23,6 +24,7 @@ use super::grants::{self, GrantDoc};
 use super::store::{find_consent_doc, find_link, find_member};
 use crate::changes::{self, Closed, Closing, Entity, Revocation};
 use crate::db::{Db, FollowUp, Tx};
+use crate::identity::has_factor;
 use crate::kernel::id::{CareLink, Grant, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::vault::{Keys, LedgerFile};
@@ -117,6 +119,17 @@ pub enum Revoked {
     Passkey {
         /// The passkey.
         passkey: Uuid,
+    },
+    /// The state that the second factor of an account had: none, or its secret and recovery codes.
+    ///
+    /// A restored database holds that state. Its secret and codes are then void, and those that took their place stand
+    /// nowhere. If `has_factor`, the account asks for a code all the same, because the passphrase alone must not open
+    /// it: its owner logs in with a passkey, or proves in person who they are. If not, it asks for none.
+    Factor {
+        /// The account.
+        account: Uuid,
+        /// Whether it had a second factor when this was entered.
+        has_factor: bool,
     },
 }
 
@@ -279,5 +292,6 @@ fn closed(tx: &mut Tx<'_>, closed: Closed) -> Result<Revoked> {
         Closed::Address(id) => Revoked::Address { account: id.uuid() },
         Closed::Invitation(id) => Revoked::Invitation { invitation: id.uuid() },
         Closed::Passkey(id) => Revoked::Passkey { passkey: id.uuid() },
+        Closed::Factor(id) => Revoked::Factor { account: id.uuid(), has_factor: has_factor(tx, id)? },
     })
 }

@@ -342,6 +342,8 @@ pub enum Closed {
     Invitation(Id<Invitation>),
     /// A passkey was taken away.
     Passkey(Id<Passkey>),
+    /// The second factor of an account was switched on or off, or got other recovery codes.
+    Factor(Id<Account>),
 }
 
 impl Closed {
@@ -355,6 +357,7 @@ impl Closed {
             Self::Address(id) => (5, id.uuid(), Uuid::nil()),
             Self::Invitation(id) => (6, id.uuid(), Uuid::nil()),
             Self::Passkey(id) => (7, id.uuid(), Uuid::nil()),
+            Self::Factor(id) => (8, id.uuid(), Uuid::nil()),
         }
     }
 
@@ -368,6 +371,7 @@ impl Closed {
             5 => Some(Self::Address(thing.typed())),
             6 => Some(Self::Invitation(thing.typed())),
             7 => Some(Self::Passkey(thing.typed())),
+            8 => Some(Self::Factor(thing.typed())),
             _ => None,
         }
     }

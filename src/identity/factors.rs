@@ -1,7 +1,8 @@
 //! The second factor of an account: time-based codes, each good once, and recovery codes for who lost what makes them.
 //!
 //! It counts once a first code of it was shown. No code is good twice: the step of the last one is kept, and a bit for
-//! each recovery code that was used.
+//! each recovery code that was used. Each change of it is entered in the revocation ledger, because a database that is
+//! restored holds an earlier one, or none.
 
 use jiff::Timestamp;
 
@@ -17,6 +18,7 @@ use super::store::{self, FactorRow, SessionRow};
 use super::totp::{self, RECOVERY_CODES, SECRET_BYTES};
 use super::upkeep::{self, AccountChange, AccountSnapshot};
 use super::{AccountPolicy, Claimed, Email, Live};
+use crate::changes::{self, Closed};
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
 use crate::kernel::{Error, JoinCode, Result};
@@ -172,6 +174,8 @@ pub fn confirm<K>(tx: &mut Tx<'_>, live: &Live<K>, vault: &Vault, typed: &TypedC
     let (account, now, keys) = (live.account(), live.now(), &typed.keys);
     let found = store::hold_factor(tx, account)?.ok_or_else(none_yet)?;
     if found.row.confirmed_at.is_some() {
+        // It may be this request that switched it on: the answer to the last one waited for the revocation ledger.
+        tx.follow_up();
         return Err(Error::state("on", ["delete_totp"]));
     }
     let doc = codes::open(keys, &found)?;
@@ -209,6 +213,7 @@ pub fn renew_recovery_codes<K>(tx: &mut Tx<'_>, live: &Live<K>, vault: &Vault, n
     let row = FactorRow { version: tx.version_after(found.row.version), recovery_used: 0, ..found.row };
     let sealed = codes::seal(keys, (account, row.version), &doc)?;
     store::update_factor_doc(tx, &row, &sealed)?;
+    changes::note_closed(tx, Closed::Factor(account), live.now())?;
     tell_owner(tx, (vault, keys), account, Some(live.session()), SecurityEvent::RecoveryCodesMade, live.now())?;
     Ok(Outcome::ok(account, ()))
 }
@@ -223,12 +228,14 @@ pub fn remove<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Option
     let (account, keys) = (live.account(), keys.ok_or(Error::NotFound)?);
     // Held before the account is read: one whose first code is shown meanwhile counts by then.
     store::hold_factor(tx, account)?;
-    let counts = store::find_account(tx, account)?.is_some_and(|row| row.factor_since.is_some());
+    let counts = store::has_factor(tx, account)?;
     if counts && !live.proofs().has_factor {
         return Err(Error::Unavailable("the account was changed at the same time"));
     }
     store::delete_factor(tx, account)?;
     if !counts {
+        // A repetition, too, is answered once it stands in the ledger.
+        tx.follow_up();
         return Ok(());
     }
     let own = upkeep::open_own(tx, account, keys)?;

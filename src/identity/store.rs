@@ -85,6 +85,11 @@ pub fn is_enabled(tx: &mut Tx<'_>, id: Id<Account>) -> Result<bool> {
     Ok(find_account(tx, id)?.is_some_and(|account| account.disabled_at.is_none()))
 }
 
+/// Whether an account has a second factor that counts.
+pub fn has_factor(tx: &mut Tx<'_>, id: Id<Account>) -> Result<bool> {
+    Ok(find_account(tx, id)?.is_some_and(|account| account.factor_since.is_some()))
+}
+
 /// Finds an account.
 pub(super) fn find_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<AccountRow>> {
     let query = accounts::table.filter(accounts::id.eq(id)).select(columns::<Stored<AccountRow>>());

@@ -164,6 +164,8 @@ impl AccountSnapshot {
             (change.credential.is_some(), Closed::Passphrase(id)),
             (change.email_key != self.row.email_key, Closed::Address(id)),
             (change.disabled_at.is_some() && !self.is_disabled(), Closed::Account(id)),
+            // Switched on as well: a backup from before would open to the passphrase alone.
+            (change.factor_since != self.row.factor_since.map(|at| at.0), Closed::Factor(id)),
         ];
         for (_, closed) in closed.into_iter().filter(|(is_closed, _)| *is_closed) {
             changes::note_closed(tx, closed, now)?;
