@@ -81,7 +81,11 @@ pub fn change_passphrase<K>(
     live: &Live<K>,
     wish: &NewPassphrase,
 ) -> Result<Outcome<()>> {
-    let credential = wish.new.as_ref().ok_or_else(not_fitting)?;
+    let Some(credential) = &wish.new else {
+        // A repetition sends the passphrase from before the change, which may not stand in the revocation ledger yet.
+        tx.follow_up();
+        return Err(not_fitting());
+    };
     let unchanged = wish.own.unchanged();
     let profile = Profile { pending: None, ..unchanged.profile.clone() };
     let change = AccountChange { credential: Some(credential.clone()), profile, ..unchanged };
@@ -121,8 +125,15 @@ async fn find_proof(state: &State, code: Option<JoinCode>, purpose: ProofPurpose
     // An impossible code is looked up like an unknown one.
     let code = code.unwrap_or_else(|| JoinCode::of(state.entropy.bytes()));
     let vault = state.vault.clone();
-    let found = state.db.read(move |tx| proofs::find(tx, &vault, &code, purpose, now)).await?;
-    found.ok_or_else(refused)
+    let found = state.db.read(move |tx| {
+        let found = proofs::find(tx, &vault, &code, purpose, now)?;
+        if found.is_none() {
+            // A request may have used it up whose answer waited for the revocation ledger.
+            tx.follow_up();
+        }
+        Ok(found)
+    });
+    found.await?.ok_or_else(refused)
 }
 
 /// Sets a new passphrase with a code that was sent to the address. Every session ends, passkeys are taken away, an

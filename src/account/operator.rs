@@ -96,6 +96,8 @@ pub async fn forget_factors(state: &State, email: &Email, force: bool) -> Result
     let (own, now, vault) = (find(state, email).await?, state.clock.now(), state.vault.clone());
     let unit = state.db.write(move |tx| {
         if !operator::summary(tx, &own, now)?.has_factors() {
+            // A repetition, too, is answered once it stands in the ledger.
+            tx.follow_up();
             return Ok(Forgetting::Nothing);
         }
         if !force && is_reset_lately(tx, &own, now)? {

@@ -71,14 +71,14 @@ pub struct Db {
     versions: Arc<Versions>,
 }
 
-/// What follows each unit that asked for it ([`Tx::follow_up`]), once it is durable and before its caller has the answer,
-/// outside the database threads. A server has one.
+/// What follows each unit that asked for it ([`Tx::follow_up`]), once it is durable or has refused, and before its
+/// caller has the answer, outside the database threads. A server has one.
 pub trait FollowUp: std::fmt::Debug + Send + Sync {
     /// Does it.
     ///
     /// # Errors
     ///
-    /// The caller gets them in place of the answer; the unit stays durable.
+    /// The caller gets them in place of the answer; a unit that was durable stays so.
     fn run<'a>(&'a self, db: &'a Db) -> BoxFuture<'a, Result<()>>;
 }
 
@@ -239,13 +239,15 @@ impl Db {
             },
         );
         queue.push(lane, queue::Waiting { job: Box::new(unit), read_only, deadline: Instant::now() + PATIENCE })?;
-        let value = answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")))?;
+        let answer = answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")));
+        // A refusal waits as well: it may be the answer to a request that was done before and is sent again.
         if followed.load(Ordering::Acquire)
+            && !answer.as_ref().is_err_and(Error::is_fault)
             && let Some(follow_up) = &self.follow_up
         {
             follow_up.run(self).await?;
         }
-        Ok(value)
+        answer
     }
 
     /// Stops taking units, finishes those that wait, and ends the threads. Blocks.

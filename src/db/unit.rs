@@ -83,9 +83,7 @@ impl<'c> Tx<'c> {
                 self.conn.batch_execute("RELEASE SAVEPOINT attempt")?;
                 Ok(Ok(value))
             }
-            Err(error @ (Error::Transient(_) | Error::Internal(_) | Error::Unavailable(_) | Error::StorageFull)) => {
-                Err(error)
-            }
+            Err(error) if error.is_fault() => Err(error),
             Err(refusal) => {
                 self.conn.batch_execute("ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt")?;
                 self.hooks.truncate(hooks);
@@ -131,7 +129,8 @@ impl<'c> Tx<'c> {
         self.after_commit(move || signals.tell(signal));
     }
 
-    /// Asks for what follows the unit, outside the database threads. Where it was asked for without need, it does nothing.
+    /// Asks for what follows the unit, outside the database threads, also when it then refuses. Where it was asked for
+    /// without need, it does nothing.
     pub fn follow_up(&mut self) {
         self.parts.followed.store(true, Ordering::Release);
     }

@@ -160,6 +160,10 @@ impl<K: AccountPolicy> Claimed<K> {
             return Err(Error::Unauthenticated(Code::SessionRevoked));
         }
         if session.over(&account, self.now) {
+            if account.disabled_at.is_some() {
+                // Who has disabled their account and sends that again is answered here.
+                tx.follow_up();
+            }
             return Err(Error::Unauthenticated(Code::Unauthenticated));
         }
         let kind = AccountKind::parse(&account.kind).ok_or_else(|| Error::corrupt("accounts", self.account))?;

@@ -327,6 +327,8 @@ pub fn undelete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>)
     access.lock(tx)?;
     let row = T::Table::find(tx, access, id.any())?.ok_or(Error::NotFound)?;
     if row.deleted_at.is_none() {
+        // It may have been undeleted before: the grants that ended then stand in the revocation ledger first.
+        tx.follow_up();
         return Ok(Outcome::ok(id, row));
     }
     if row.is_gone(access.now()) {
@@ -401,6 +403,8 @@ pub fn restore<T: Item>(
     let mut after = seal::open::<T>(access.keys()?, access.patient(), (row.id, &parts), None)?.content()?;
     T::header_mut(&mut after).circumstances_mut().draft = T::header(&before).circumstances().draft;
     if before == after {
+        // As of an item that was undeleted before.
+        tx.follow_up();
         return Ok(Outcome::ok(id, row));
     }
     when.require(&EntityTag::version(row.version))?;

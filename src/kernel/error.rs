@@ -136,6 +136,11 @@ impl Error {
         }
     }
 
+    /// Whether it is a fault of the server and no refusal: sent again, the same request may succeed.
+    pub const fn is_fault(&self) -> bool {
+        matches!(self, Self::Transient(_) | Self::Internal(_) | Self::Unavailable(_) | Self::StorageFull)
+    }
+
     /// Makes a conflict that names no object.
     pub fn conflict(code: Code) -> Self {
         Self::Conflict(code, None)

@@ -87,7 +87,11 @@ pub struct NewPassphrase {
 
 /// Finds the reset of a code for the account with this address. Of who works nowhere any more no admin has a say.
 fn get_open(tx: &mut Tx<'_>, hash: &[u8], email: &[u8], now: Timestamp) -> Result<Id<Account>> {
-    let account = store::find_reset(tx, hash, now)?.map(|row| row.account_id).ok_or_else(refused)?;
+    let Some(ResetRow { account_id: account, .. }) = store::find_reset(tx, hash, now)? else {
+        // A request may have used it up whose answer waited for the revocation ledger.
+        tx.follow_up();
+        return Err(refused());
+    };
     let fits = find_email_key(tx, account)?.is_some_and(|own| own == email);
     if fits && !memberships(tx, account)?.is_empty() { Ok(account) } else { Err(refused()) }
 }

@@ -189,9 +189,8 @@ fn again(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation, code: Opt
 
 /// Answers a mutation that was done before with what came of it then.
 fn replay(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation, kept: Kept) -> Result<Done> {
-    if grants::revokes(mutation) {
-        tx.follow_up();
-    }
+    // What it ended may not stand in the revocation ledger yet: grants, also those of an item, or shown activity.
+    tx.follow_up();
     let find = |tx: &mut Tx<'_>, id, version| match written(mutation.kind) {
         Some(kind) => (kind.at)(tx, access, id, version),
         None => Ok(None),

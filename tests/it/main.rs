@@ -111,6 +111,7 @@ mod readme;
 mod refusals;
 mod reminders;
 mod reference;
+mod repetitions;
 mod replanning;
 mod restored;
 mod retries;

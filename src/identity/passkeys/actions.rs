@@ -185,6 +185,8 @@ pub(in crate::identity) fn remove<K>(
     id: Id<Passkey>,
 ) -> Result<()> {
     if !store::delete_passkey(tx, live.account(), id)? {
+        // A repetition, too, is answered once it stands in the ledger.
+        tx.follow_up();
         return Err(Error::NotFound);
     }
     changes::note_closed(tx, Closed::Passkey(id), live.now())?;
