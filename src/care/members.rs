@@ -68,9 +68,9 @@ pub fn update(
     when: &Preconditions,
     change: impl FnOnce(&Member) -> Result<MemberChange>,
 ) -> Result<Member> {
-    require_admin(tx, live, clinic)?;
-    // A repetition, too, is answered once the links that ended stand in the ledger.
+    // A repetition, too, is answered once what ended stands in the ledger, also that of an admin who is none any more.
     tx.follow_up();
+    require_admin(tx, live, clinic)?;
     let members = store::hold_members(tx, clinic)?;
     let Some(member) = members.iter().find(|member| member.account_id == account).copied() else {
         return ended_again(store::find_member(tx, clinic, account)?, change);

@@ -103,6 +103,19 @@ async fn a_changed_address_is_entered_before_its_used_code_is_refused() {
 }
 
 #[actix_web::test]
+async fn the_work_of_an_admin_who_ends_it_is_entered_before_they_are_refused() {
+    let Clinic { app, admin, .. } = Clinic::open().await;
+    app.staff(&admin, "Bea Roth", &["admin"]).await;
+    let clinic = admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id");
+    let path = format!("/v1/clinics/{clinic}/members/{}", admin.account);
+    let send = async || admin.patch(&path, json!({ "ended": true })).if_match("*").send().await;
+    let (last, entered) = sends_again(&app, send).await;
+    last.not_found();
+    let member = Revoked::Member { clinic: uuid(&clinic), account: uuid(&admin.account), capabilities: 0 };
+    assert_eq!(entered, [member]);
+}
+
+#[actix_web::test]
 async fn activity_that_is_hidden_is_entered_before_a_repetition_that_changes_nothing() {
     let app = TestApp::start().await;
     let (_theo, ann) = two(&app).await;
