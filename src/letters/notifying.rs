@@ -49,6 +49,9 @@ const fn kind_of(notice: Notice) -> LetterKind {
         Notice::SecondFactor => LetterKind::SecondFactor,
         Notice::EnabledByOperator => LetterKind::EnabledByOperator,
         Notice::FactorsForgotten => LetterKind::FactorsForgotten,
+        Notice::PasskeyAdded => LetterKind::PasskeyAdded,
+        Notice::FactorOff => LetterKind::FactorOff,
+        Notice::RecoveryCodesMade => LetterKind::RecoveryCodesMade,
     }
 }
 
