@@ -17,7 +17,7 @@ use crate::identity::{
 use crate::kernel::id::Account;
 use crate::kernel::{Error, Fields, Id, JoinCode, Result};
 use crate::letters::proofs::{self, NewProof, refused};
-use crate::letters::{self, LetterDoc, LetterKind, PreparedLetter, ProofPurpose, ProofRow};
+use crate::letters::{self, LetterDoc, LetterKind, PendingLetters, PreparedLetter, ProofPurpose, ProofRow};
 use crate::state::State;
 use crate::vault::{Keys, Vault};
 
@@ -69,8 +69,8 @@ pub async fn prepare_passphrase<K: AccountPolicy>(
     Ok(NewPassphrase { own, new: Some(credential) })
 }
 
-/// Changes the passphrase, ends the other sessions and tells the owner. An address that was asked for and is not proved
-/// is forgotten: somebody else may have asked for it.
+/// Changes the passphrase, ends the other sessions and tells the owner. Passkeys stay: the letter says to look through
+/// them. An address that was asked for and is not proved is forgotten: somebody else may have asked for it.
 ///
 /// # Errors
 ///
@@ -181,8 +181,8 @@ pub struct ProvedAddress {
     own: AccountSnapshot,
     proof: ProofRow,
     change: AccountChange,
-    /// To the address that is left, if one is.
-    letter: Option<PreparedLetter>,
+    /// To the address that is left, if one is: that it is left, and what its owner was still to be told.
+    letters: Option<(PreparedLetter, PendingLetters)>,
 }
 
 /// Finds the proof of a code that was sent to an address of the caller's.
@@ -198,29 +198,34 @@ pub async fn prepare_proof(state: &State, caller: &Caller, code: Option<JoinCode
     }
     let change = proved(&state.vault, &own, &proof.email_key).ok_or_else(refused)?;
     let moves = change.email_key != own.email_key();
-    let letter = if moves {
-        Some(letter_to(state, &own, own.email(), (LetterKind::AddressChanged, None), caller.now()).await?)
+    let letters = if moves {
+        let letter = letter_to(state, &own, own.email(), (LetterKind::AddressChanged, None), caller.now()).await?;
+        Some((letter, letters::prepare_pending(state, &own, caller.now()).await?))
     } else {
         None
     };
-    Ok(ProvedAddress { own, proof, change, letter })
+    Ok(ProvedAddress { own, proof, change, letters })
 }
 
 /// Notes that an address of the caller's is proved. If it is the one that was asked for last, it takes the place of the
-/// present one, to which a letter tells so.
+/// present one, to which a letter tells so; letters that its owner was still to get go there as well.
 ///
 /// # Errors
 ///
-/// [`crate::kernel::Code::CodeInvalid`] when the code was used, or another account has the address by now.
+/// [`crate::kernel::Code::CodeInvalid`] when the code was used, or another account has the address by now;
+/// [`Error::Unavailable`] when the account was changed at the same time.
 pub fn verify_email<K>(tx: &mut Tx<'_>, vault: &Vault, live: &Live<K>, wish: &ProvedAddress) -> Result<Outcome<()>> {
-    let ProvedAddress { own, proof, change, letter } = wish;
+    let ProvedAddress { own, proof, change, letters } = wish;
     let moves = change.email_key != own.email_key();
     if !proofs::redeem(tx, proof, live.now())? || (moves && is_email_taken(tx, &change.email_key)?) {
         return Err(refused());
     }
     own.store(tx, change, live.now())?;
     own.tell_owner(tx, vault, Some(live.session()), SecurityEvent::EmailVerified, live.now())?;
-    letter.as_ref().map_or(Ok(()), |letter| letters::post(tx, vault, letter))?;
+    if let Some((letter, pending)) = letters {
+        letters::post(tx, vault, letter)?;
+        letters::post_pending(tx, vault, own.account(), pending)?;
+    }
     Ok(Outcome::ok(live.account(), ()))
 }
 

@@ -290,9 +290,10 @@ async fn verify_email(
 
 /// Change the passphrase
 ///
-/// Ends every other session of the account; their devices keep what they hold. Another address that was asked for and
-/// is not proved yet is forgotten. A letter tells the owner. A wrong passphrase is counted like a failed log-in. With a
-/// second factor this asks for a code within 5 minutes.
+/// Ends every other session of the account; their devices keep what they hold. Passkeys stay good: `get_factors` lists
+/// them, `delete_passkey` takes one away. Another address that was asked for and is not proved yet is forgotten. A
+/// letter tells the owner. A wrong passphrase is counted like a failed log-in. With a second factor this asks for a
+/// code within 5 minutes.
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader), request_body = ChangePassphrase,
     responses((status = 200, description = "It is changed", body = AccountChangedView), WriteErrors))]
 #[post("/me/passphrase")]

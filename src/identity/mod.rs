@@ -11,7 +11,7 @@
 //!   on the kind of account ([`model::SessionLifetime`]). It is deleted a day later, with its refresh tokens
 //!   ([`clearing`]).
 //! - The owner sees, names and ends their sessions ([`sessions`]) and is told of new devices ([`security_events`]), also
-//!   with a letter: one of each kind an hour at most.
+//!   with a letter: one of each kind an hour at most. What comes sooner is told by the next one.
 //! - Failed log-ins of strangers lock out strangers alone: a device that has logged in before is counted apart.
 //! - The passphrase, the address and the name of an account change in one way ([`upkeep`]): profile and credential are
 //!   sealed anew under the next version of its row, so that no older one opens there again.
@@ -51,6 +51,7 @@ pub use routes::configure;
 pub use security_events::SecurityEvent;
 pub use store::{
     AccountRow, DueNotice, ask_notice, end_all_sessions, find_email_key, has_factor, is_email_taken, is_enabled,
-    is_welcome, list_disabled, list_due_notices, live_sessions, mark_notice_written, names_of, set_disabled,
+    is_welcome, list_disabled, list_due_notices, list_pending_notices, live_sessions, mark_notice_written, names_of,
+    set_disabled,
 };
 pub use token::{LIFETIME as ACCESS_TOKEN_LIFETIME, Tokens};

@@ -27,16 +27,22 @@ pub enum Notice {
     Disabled,
     /// The account was disabled by an admin of a clinic.
     DisabledByAdmin,
-    /// The second factor was switched on or off, its recovery codes were made anew, or one of them was used.
+    /// A second factor was switched on, a recovery code was used, or a passkey was taken away or copied.
     SecondFactor,
     /// The account was enabled again by the operator.
     EnabledByOperator,
     /// The operator took the second factor and the passkeys away.
     FactorsForgotten,
+    /// A passkey was added. What lets somebody in has a kind of its own: it does not wait behind a harmless letter.
+    PasskeyAdded,
+    /// The second factor was switched off.
+    FactorOff,
+    /// New recovery codes were made.
+    RecoveryCodesMade,
 }
 
 impl Notice {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::NewDevice,
         Self::RefreshReused,
         Self::PassphraseChanged,
@@ -45,6 +51,9 @@ impl Notice {
         Self::SecondFactor,
         Self::EnabledByOperator,
         Self::FactorsForgotten,
+        Self::PasskeyAdded,
+        Self::FactorOff,
+        Self::RecoveryCodesMade,
     ];
 
     /// Returns the stored number.
@@ -58,6 +67,9 @@ impl Notice {
             Self::SecondFactor => 6,
             Self::EnabledByOperator => 7,
             Self::FactorsForgotten => 8,
+            Self::PasskeyAdded => 9,
+            Self::FactorOff => 10,
+            Self::RecoveryCodesMade => 11,
         }
     }
 

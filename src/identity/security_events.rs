@@ -97,13 +97,12 @@ impl SecurityEvent {
             Self::Disabled => Some(Notice::Disabled),
             Self::EnabledByOperator => Some(Notice::EnabledByOperator),
             Self::FactorsForgotten => Some(Notice::FactorsForgotten),
-            Self::FactorOn
-            | Self::FactorOff
-            | Self::RecoveryCodesMade
-            | Self::RecoveryCodeUsed
-            | Self::PasskeyAdded
-            | Self::PasskeyRemoved
-            | Self::PasskeyCopied => Some(Notice::SecondFactor),
+            Self::PasskeyAdded => Some(Notice::PasskeyAdded),
+            Self::FactorOff => Some(Notice::FactorOff),
+            Self::RecoveryCodesMade => Some(Notice::RecoveryCodesMade),
+            Self::FactorOn | Self::RecoveryCodeUsed | Self::PasskeyRemoved | Self::PasskeyCopied => {
+                Some(Notice::SecondFactor)
+            }
             Self::LogIn
             | Self::SessionEnded
             | Self::OtherSessionsEnded

@@ -25,7 +25,7 @@ use crate::kernel::id::{Account, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::{authentic, locked};
 
-pub use notices::{DueNotice, ask_notice, list_due_notices, mark_notice_written};
+pub use notices::{DueNotice, ask_notice, list_due_notices, list_pending_notices, mark_notice_written};
 pub use sessions::{end_all_sessions, live_sessions};
 pub use suspension::{list_disabled, set_disabled};
 

@@ -6,7 +6,7 @@
 //! in its row, so that letters that tell of an unknown address look like the others.
 //!
 //! What happened to an account is told by letters that a task prepares ([`NotifyOwners`]): the unit in which it happens
-//! only asks for one.
+//! only asks for one. When the address of an account moves, those that it is still to get go to the address it leaves.
 //!
 //! A proof is a code of 80 bits that was sent to an address. Whoever presents it reads the mail of that address. It is
 //! good for one use and for a short time, and is a keyed hash of its id: the database does not hold it. Its row carries
@@ -29,6 +29,6 @@ mod texts;
 
 pub use actions::{PreparedLetter, discard, post, prepare, send_proof};
 pub use model::{LetterDoc, LetterKind, ProofPurpose};
-pub use notifying::NotifyOwners;
+pub use notifying::{NotifyOwners, PendingLetters, post_pending, prepare_pending};
 pub use sending::SendLetters;
 pub use store::ProofRow;

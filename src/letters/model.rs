@@ -34,19 +34,25 @@ pub enum LetterKind {
     NewDevice,
     /// A spent token of a device came again.
     RefreshReused,
-    /// The second factor of the account, or its recovery codes, are not as before.
+    /// A second factor was switched on, a recovery code was used, or a passkey was taken away or copied.
     SecondFactor,
     /// The account was enabled again by the operator.
     EnabledByOperator,
     /// The operator took the second factor and the passkeys away.
     FactorsForgotten,
+    /// A passkey was added.
+    PasskeyAdded,
+    /// The second factor was switched off.
+    FactorOff,
+    /// New recovery codes were made.
+    RecoveryCodesMade,
     /// Nothing: it does not leave. For an unknown address the same is stored as for a known one.
     Nothing,
 }
 
 impl LetterKind {
     /// Every kind that leaves.
-    pub const SENT: [Self; 15] = [
+    pub const SENT: [Self; 18] = [
         Self::Verify,
         Self::Reset,
         Self::Register,
@@ -62,6 +68,9 @@ impl LetterKind {
         Self::SecondFactor,
         Self::EnabledByOperator,
         Self::FactorsForgotten,
+        Self::PasskeyAdded,
+        Self::FactorOff,
+        Self::RecoveryCodesMade,
     ];
 
     /// The time for which it is worth sending.

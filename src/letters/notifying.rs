@@ -4,12 +4,16 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::actions::{discard, post, prepare};
+use super::actions::{PreparedLetter, discard, post, prepare};
 use super::model::{LetterDoc, LetterKind};
-use crate::identity::{DueNotice, Notice, list_due_notices, mark_notice_written, upkeep};
-use crate::kernel::{Error, Result};
+use crate::db::Tx;
+use crate::identity::upkeep::{self, AccountSnapshot};
+use crate::identity::{DueNotice, Notice, list_due_notices, list_pending_notices, mark_notice_written};
+use crate::kernel::id::Account;
+use crate::kernel::{Error, Id, Result};
 use crate::state::State;
 use crate::tasks::{Due, Task, TaskProgress, TaskRun};
+use crate::vault::Vault;
 
 /// The most letters of one round.
 const MOST: i64 = 20;
@@ -49,7 +53,55 @@ const fn kind_of(notice: Notice) -> LetterKind {
         Notice::SecondFactor => LetterKind::SecondFactor,
         Notice::EnabledByOperator => LetterKind::EnabledByOperator,
         Notice::FactorsForgotten => LetterKind::FactorsForgotten,
+        Notice::PasskeyAdded => LetterKind::PasskeyAdded,
+        Notice::FactorOff => LetterKind::FactorOff,
+        Notice::RecoveryCodesMade => LetterKind::RecoveryCodesMade,
     }
+}
+
+/// Prepares a letter to the address that an account has in this snapshot.
+async fn to_owner(state: &State, own: &AccountSnapshot, notice: Notice, now: Timestamp) -> Result<PreparedLetter> {
+    let (to, locale) = (own.email().clone(), own.profile().locale.clone());
+    prepare(state, &LetterDoc { kind: kind_of(notice), to, locale, proof: None }, now).await
+}
+
+/// The letters that an account is still to get, prepared to the address that it is about to leave.
+#[derive(Debug)]
+pub struct PendingLetters(Vec<(Notice, PreparedLetter)>);
+
+/// Prepares the letters that an account is still to get, before the unit that moves its address.
+///
+/// # Errors
+///
+/// When database or keyring cannot be reached.
+pub async fn prepare_pending(state: &State, own: &AccountSnapshot, now: Timestamp) -> Result<PendingLetters> {
+    let account = own.account();
+    let pending = state.db.read(move |tx| list_pending_notices(tx, account)).await?;
+    let mut letters = Vec::new();
+    for notice in pending.into_iter().filter_map(|due| due.notice) {
+        letters.push((notice, to_owner(state, own, notice, now).await?));
+    }
+    Ok(PendingLetters(letters))
+}
+
+/// Posts the letters that an account is still to get, in the unit that moves its address: whoever moves it may be
+/// somebody else, who must not get them instead. Call it after the event of the unit is told: then no other unit adds
+/// one.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`] when the owner is to be told of more than was prepared: sent again, the request succeeds.
+pub fn post_pending(tx: &mut Tx<'_>, vault: &Vault, account: Id<Account>, letters: &PendingLetters) -> Result<()> {
+    for due in list_pending_notices(tx, account)? {
+        let Some(notice) = due.notice else { continue };
+        let prepared = letters.0.iter().find(|(of, _)| *of == notice);
+        let (_, letter) = prepared.ok_or(Error::Unavailable("the account was changed at the same time"))?;
+        // Otherwise the task has written it meanwhile, to the same address.
+        if mark_notice_written(tx, &due)? {
+            post(tx, vault, letter)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes one letter, to the present address. One for an account that does not open is given up, and for a disabled one
@@ -58,8 +110,7 @@ async fn write(state: &State, due: DueNotice, now: Timestamp) -> Result<()> {
     let own = Error::skip_damaged(upkeep::find(state, due.account).await)?.flatten();
     let letter = match own.zip(due.notice) {
         Some((own, notice)) if !own.is_disabled() || notice.is_of_the_end() => {
-            let (to, locale) = (own.email().clone(), own.profile().locale.clone());
-            Some(prepare(state, &LetterDoc { kind: kind_of(notice), to, locale, proof: None }, now).await?)
+            Some(to_owner(state, &own, notice, now).await?)
         }
         _ => None,
     };

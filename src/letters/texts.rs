@@ -49,11 +49,6 @@ const fn english(kind: LetterKind) -> Text {
              app.",
             IGNORE,
         ),
-        LetterKind::PassphraseChanged => (
-            "Your passphrase was changed",
-            "The passphrase of your account was changed, and your other devices were logged out.",
-            "If that was not you, set a new passphrase in the app at once.",
-        ),
         LetterKind::AddressAsked => (
             "A new e-mail address for your account",
             "Somebody who is logged in asked for another e-mail address for your account. It takes the place of this one \
@@ -76,10 +71,36 @@ const fn english(kind: LetterKind) -> Text {
             "Somebody who looks after the accounts where you work disabled yours, and all your devices were logged out.",
             "If you do not know why, ask them.",
         ),
+        LetterKind::PassphraseChanged
+        | LetterKind::NewDevice
+        | LetterKind::RefreshReused
+        | LetterKind::SecondFactor
+        | LetterKind::PasskeyAdded
+        | LetterKind::FactorOff
+        | LetterKind::RecoveryCodesMade
+        | LetterKind::EnabledByOperator
+        | LetterKind::FactorsForgotten => english_of_access(kind),
+        LetterKind::Nothing => ("", "", ""),
+    }
+}
+
+/// The letters about what opens an account.
+const fn english_of_access(kind: LetterKind) -> Text {
+    const LOOK: &str = "If that was not you, change your passphrase in the app at once. Then look through your \
+                        passkeys and devices, and remove what you do not know.";
+    match kind {
+        LetterKind::PassphraseChanged => (
+            "Your passphrase was changed",
+            "The passphrase of your account was changed, and your other devices were logged out. A passkey that was \
+             not removed still logs in.",
+            "If that was not you, set a new passphrase in the app at once. Then look through your passkeys and \
+             devices, and remove what you do not know.",
+        ),
         LetterKind::NewDevice => (
             "A new device in your account",
-            "Somebody logged in to your account on a device that it did not know. In the app you see all your devices.",
-            "If that was you, you need not do anything. If not, log that device out and change your passphrase at once.",
+            "Somebody logged in to your account on a device that it did not know. If that was you, you need not do \
+             anything.",
+            LOOK,
         ),
         LetterKind::RefreshReused => (
             "A device was logged out",
@@ -88,14 +109,31 @@ const fn english(kind: LetterKind) -> Text {
         ),
         LetterKind::SecondFactor => (
             "The second factor of your account",
-            "The second factor of your account was switched on or off, its recovery codes were made anew or used, or a \
-             passkey was added, removed or copied. In the app you see what happened.",
+            "A second factor was switched on for your account, a recovery code was used, or a passkey was removed or \
+             copied. In the app you see what happened.",
             "If that was not you, change your passphrase in the app at once.",
+        ),
+        LetterKind::PasskeyAdded => (
+            "A passkey was added to your account",
+            "A passkey was added to your account. Whoever has it logs in without your passphrase.",
+            LOOK,
+        ),
+        LetterKind::FactorOff => (
+            "The second factor of your account was switched off",
+            "The second factor of your account was switched off. Without one, your passphrase alone logs in.",
+            LOOK,
+        ),
+        LetterKind::RecoveryCodesMade => (
+            "New recovery codes for your account",
+            "New recovery codes were made for your account; the old ones no longer work. Each new one stands in for \
+             the second factor once.",
+            LOOK,
         ),
         LetterKind::EnabledByOperator => (
             "Your account is enabled again",
             "The people who run this app enabled your account again, because somebody asked them to in your name. Your \
-             devices stay logged out: log in with your passphrase.",
+             devices stay logged out: log in with your passphrase. Then look through your passkeys, and remove what \
+             you do not know.",
             "If that was not you, write to the people from whom you have the app.",
         ),
         LetterKind::FactorsForgotten => (
@@ -105,7 +143,7 @@ const fn english(kind: LetterKind) -> Text {
              switch on a second factor again in the app.",
             "If that was not you, change your passphrase at once and write to the people from whom you have the app.",
         ),
-        LetterKind::Nothing => ("", "", ""),
+        _ => ("", "", ""),
     }
 }
 
@@ -142,11 +180,6 @@ const fn german(kind: LetterKind) -> Text {
              eine neue.",
             IGNORE,
         ),
-        LetterKind::PassphraseChanged => (
-            "Deine Passphrase wurde geändert",
-            "Die Passphrase deines Kontos wurde geändert, und deine anderen Geräte wurden abgemeldet.",
-            "Wenn du das nicht warst, lege sofort in der App eine neue Passphrase fest.",
-        ),
         LetterKind::AddressAsked => (
             "Eine neue E-Mail-Adresse für dein Konto",
             "Jemand, der angemeldet ist, möchte für dein Konto eine andere E-Mail-Adresse. Sie tritt an die Stelle \
@@ -171,11 +204,36 @@ const fn german(kind: LetterKind) -> Text {
              abgemeldet.",
             "Wenn du nicht weißt, warum, frag dort nach.",
         ),
+        LetterKind::PassphraseChanged
+        | LetterKind::NewDevice
+        | LetterKind::RefreshReused
+        | LetterKind::SecondFactor
+        | LetterKind::PasskeyAdded
+        | LetterKind::FactorOff
+        | LetterKind::RecoveryCodesMade
+        | LetterKind::EnabledByOperator
+        | LetterKind::FactorsForgotten => german_of_access(kind),
+        LetterKind::Nothing => ("", "", ""),
+    }
+}
+
+/// The letters about what opens an account.
+const fn german_of_access(kind: LetterKind) -> Text {
+    const LOOK: &str = "Wenn du das nicht warst, ändere sofort in der App deine Passphrase. Sieh dann deine Passkeys \
+                        und Geräte durch und entferne, was du nicht kennst.";
+    match kind {
+        LetterKind::PassphraseChanged => (
+            "Deine Passphrase wurde geändert",
+            "Die Passphrase deines Kontos wurde geändert, und deine anderen Geräte wurden abgemeldet. Mit einem \
+             Passkey, der nicht entfernt wurde, kann man sich weiter anmelden.",
+            "Wenn du das nicht warst, lege sofort in der App eine neue Passphrase fest. Sieh dann deine Passkeys und \
+             Geräte durch und entferne, was du nicht kennst.",
+        ),
         LetterKind::NewDevice => (
             "Ein neues Gerät in deinem Konto",
-            "Jemand hat sich in deinem Konto auf einem Gerät angemeldet, das es nicht kannte. In der App siehst du alle \
-             deine Geräte.",
-            "Wenn du das warst, musst du nichts tun. Wenn nicht, melde das Gerät ab und ändere sofort deine Passphrase.",
+            "Jemand hat sich in deinem Konto auf einem Gerät angemeldet, das es nicht kannte. Wenn du das warst, musst \
+             du nichts tun.",
+            LOOK,
         ),
         LetterKind::RefreshReused => (
             "Ein Gerät wurde abgemeldet",
@@ -185,14 +243,31 @@ const fn german(kind: LetterKind) -> Text {
         ),
         LetterKind::SecondFactor => (
             "Der zweite Faktor deines Kontos",
-            "Der zweite Faktor deines Kontos wurde ein- oder ausgeschaltet, seine Notfallcodes wurden erneuert oder \
-             verwendet, oder ein Passkey kam dazu, wurde entfernt oder kopiert. In der App siehst du, was geschehen ist.",
+            "Für dein Konto wurde ein zweiter Faktor eingeschaltet oder ein Notfallcode verwendet, oder ein Passkey \
+             wurde entfernt oder kopiert. In der App siehst du, was geschehen ist.",
             "Wenn du das nicht warst, ändere sofort in der App deine Passphrase.",
+        ),
+        LetterKind::PasskeyAdded => (
+            "Ein neuer Passkey in deinem Konto",
+            "Zu deinem Konto kam ein Passkey hinzu. Wer ihn hat, meldet sich ohne deine Passphrase an.",
+            LOOK,
+        ),
+        LetterKind::FactorOff => (
+            "Der zweite Faktor deines Kontos wurde ausgeschaltet",
+            "Der zweite Faktor deines Kontos wurde ausgeschaltet. Ohne ihn genügt deine Passphrase zum Anmelden.",
+            LOOK,
+        ),
+        LetterKind::RecoveryCodesMade => (
+            "Neue Notfallcodes für dein Konto",
+            "Für dein Konto wurden neue Notfallcodes erstellt; die alten gelten nicht mehr. Jeder neue ersetzt einmal \
+             den zweiten Faktor.",
+            LOOK,
         ),
         LetterKind::EnabledByOperator => (
             "Dein Konto ist wieder freigegeben",
             "Wer diese App betreibt, hat dein Konto wieder freigegeben, weil jemand in deinem Namen darum bat. Deine \
-             Geräte bleiben abgemeldet: Melde dich mit deiner Passphrase an.",
+             Geräte bleiben abgemeldet: Melde dich mit deiner Passphrase an. Sieh dann deine Passkeys durch und \
+             entferne, was du nicht kennst.",
             "Wenn du das nicht warst, melde dich bei denen, von denen du die App hast.",
         ),
         LetterKind::FactorsForgotten => (
@@ -202,7 +277,7 @@ const fn german(kind: LetterKind) -> Text {
              der App wieder einen zweiten Faktor ein.",
             "Wenn du das nicht warst, ändere sofort deine Passphrase und schreib denen, von denen du die App hast.",
         ),
-        LetterKind::Nothing => ("", "", ""),
+        _ => ("", "", ""),
     }
 }
 
@@ -239,11 +314,6 @@ const fn spanish(kind: LetterKind) -> Text {
              aplicación.",
             IGNORE,
         ),
-        LetterKind::PassphraseChanged => (
-            "Tu frase de contraseña ha cambiado",
-            "La frase de contraseña de tu cuenta ha cambiado y se ha cerrado la sesión en tus otros dispositivos.",
-            "Si no has sido tú, elige enseguida una nueva en la aplicación.",
-        ),
         LetterKind::AddressAsked => (
             "Una nueva dirección de correo para tu cuenta",
             "Alguien con la sesión iniciada ha pedido otra dirección de correo para tu cuenta. Sustituirá a esta en \
@@ -267,11 +337,36 @@ const fn spanish(kind: LetterKind) -> Text {
              dispositivos.",
             "Si no sabes por qué, pregúntales.",
         ),
+        LetterKind::PassphraseChanged
+        | LetterKind::NewDevice
+        | LetterKind::RefreshReused
+        | LetterKind::SecondFactor
+        | LetterKind::PasskeyAdded
+        | LetterKind::FactorOff
+        | LetterKind::RecoveryCodesMade
+        | LetterKind::EnabledByOperator
+        | LetterKind::FactorsForgotten => spanish_of_access(kind),
+        LetterKind::Nothing => ("", "", ""),
+    }
+}
+
+/// The letters about what opens an account.
+const fn spanish_of_access(kind: LetterKind) -> Text {
+    const LOOK: &str = "Si no has sido tú, cambia enseguida tu frase de contraseña en la aplicación. Después revisa \
+                        tus llaves de acceso y tus dispositivos, y quita lo que no conozcas.";
+    match kind {
+        LetterKind::PassphraseChanged => (
+            "Tu frase de contraseña ha cambiado",
+            "La frase de contraseña de tu cuenta ha cambiado y se ha cerrado la sesión en tus otros dispositivos. Con \
+             una llave de acceso que no se haya quitado aún se puede entrar.",
+            "Si no has sido tú, elige enseguida una nueva en la aplicación. Después revisa tus llaves de acceso y tus \
+             dispositivos, y quita lo que no conozcas.",
+        ),
         LetterKind::NewDevice => (
             "Un dispositivo nuevo en tu cuenta",
-            "Alguien ha entrado en tu cuenta con un dispositivo que no conocía. En la aplicación ves todos tus \
-             dispositivos.",
-            "Si has sido tú, no tienes que hacer nada. Si no, cierra su sesión y cambia enseguida tu frase de contraseña.",
+            "Alguien ha entrado en tu cuenta con un dispositivo que no conocía. Si has sido tú, no tienes que hacer \
+             nada.",
+            LOOK,
         ),
         LetterKind::RefreshReused => (
             "Se ha cerrado la sesión en un dispositivo",
@@ -281,14 +376,31 @@ const fn spanish(kind: LetterKind) -> Text {
         ),
         LetterKind::SecondFactor => (
             "El segundo factor de tu cuenta",
-            "El segundo factor de tu cuenta se ha activado o desactivado, sus códigos de recuperación se han renovado o \
-             usado, o se ha añadido, quitado o copiado una llave de acceso. En la aplicación ves qué ha pasado.",
+            "En tu cuenta se ha activado un segundo factor o se ha usado un código de recuperación, o se ha quitado o \
+             copiado una llave de acceso. En la aplicación ves qué ha pasado.",
             "Si no has sido tú, cambia enseguida tu frase de contraseña en la aplicación.",
+        ),
+        LetterKind::PasskeyAdded => (
+            "Una nueva llave de acceso en tu cuenta",
+            "Se ha añadido una llave de acceso a tu cuenta. Quien la tenga entra sin tu frase de contraseña.",
+            LOOK,
+        ),
+        LetterKind::FactorOff => (
+            "Se ha desactivado el segundo factor de tu cuenta",
+            "Se ha desactivado el segundo factor de tu cuenta. Sin él, basta tu frase de contraseña para entrar.",
+            LOOK,
+        ),
+        LetterKind::RecoveryCodesMade => (
+            "Nuevos códigos de recuperación para tu cuenta",
+            "Se han creado nuevos códigos de recuperación para tu cuenta; los anteriores ya no sirven. Cada código \
+             nuevo sustituye una vez al segundo factor.",
+            LOOK,
         ),
         LetterKind::EnabledByOperator => (
             "Tu cuenta vuelve a estar activa",
             "Quienes gestionan esta aplicación han activado de nuevo tu cuenta, porque alguien lo pidió en tu nombre. \
-             Tus dispositivos siguen sin sesión: entra con tu frase de contraseña.",
+             Tus dispositivos siguen sin sesión: entra con tu frase de contraseña. Después revisa tus llaves de acceso \
+             y quita lo que no conozcas.",
             "Si no has sido tú, escribe a quienes te dieron la aplicación.",
         ),
         LetterKind::FactorsForgotten => (
@@ -298,7 +410,7 @@ const fn spanish(kind: LetterKind) -> Text {
              frase de contraseña: activa de nuevo un segundo factor en la aplicación.",
             "Si no has sido tú, cambia enseguida tu frase de contraseña y escribe a quienes te dieron la aplicación.",
         ),
-        LetterKind::Nothing => ("", "", ""),
+        _ => ("", "", ""),
     }
 }
 

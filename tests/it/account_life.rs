@@ -95,7 +95,7 @@ fn folder(app: &TestApp) -> PathBuf {
 }
 
 /// The subject of the letter about a device that the account did not know: every log-in of these tests is on one.
-const NEW_DEVICE: &str = "A new device in your account";
+pub const NEW_DEVICE: &str = "A new device in your account";
 
 /// The letters to an address that have left since this was asked last, but for those about new devices.
 pub async fn mail(app: &Arc<TestApp>, to: &str) -> Vec<Post> {
@@ -105,7 +105,7 @@ pub async fn mail(app: &Arc<TestApp>, to: &str) -> Vec<Post> {
 }
 
 /// The letters to an address that have left since this was asked last.
-async fn all_mail(app: &Arc<TestApp>, to: &str) -> Vec<Post> {
+pub async fn all_mail(app: &Arc<TestApp>, to: &str) -> Vec<Post> {
     settled(app).await;
     let mut found = Vec::new();
     for file in std::fs::read_dir(folder(app)).into_iter().flatten() {
@@ -683,7 +683,7 @@ async fn without_an_invitation_nobody_registers_unless_the_operator_says_so() {
 }
 
 /// The subjects of letters to an address that have left since this was asked last.
-async fn subjects(app: &Arc<TestApp>, to: &str) -> Vec<String> {
+pub async fn subjects(app: &Arc<TestApp>, to: &str) -> Vec<String> {
     let mut subjects: Vec<String> = all_mail(app, to).await.into_iter().map(|post| post.subject).collect();
     subjects.sort();
     subjects
@@ -706,6 +706,8 @@ async fn a_log_in_on_a_new_device_is_told_to_its_owner_once_an_hour() {
     log_in(&app, ANN, PASSPHRASE).await.ok();
     assert!(subjects(&app, ANN).await.is_empty());
     app.wait(SignedDuration::from_mins(1));
+    assert_eq!(subjects(&app, ANN).await, [NEW_DEVICE], "it was put off");
+    app.wait(SignedDuration::from_hours(1));
     let body = json!({ "email": ANN, "passphrase": PASSPHRASE, "device_token": known });
     app.post("/v1/auth/login", body).send().await.ok();
     assert!(subjects(&app, ANN).await.is_empty(), "a device that it knows");

@@ -74,6 +74,7 @@ mod leaks;
 mod methods;
 mod lenient;
 mod moves;
+mod notices;
 mod lighter;
 mod limits;
 mod lists;

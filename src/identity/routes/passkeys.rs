@@ -139,6 +139,7 @@ async fn begin_passkey(caller: Claimed<Fresh<Anyone>>, state: web::Data<State>) 
 ///
 /// With what the device answered to the challenge of `begin_passkey`. From then on `log_in_with_passkey` takes it. The
 /// passphrase goes on opening the account; to have it ask for more, set up a second factor with `begin_totp`.
+/// A letter tells the owner.
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader), request_body = AddPasskey,
     responses((status = 201, description = "Added", body = PasskeyView), WriteErrors))]
 #[post("/me/factors/passkeys")]

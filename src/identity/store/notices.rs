@@ -10,7 +10,8 @@ use crate::kernel::id::Account;
 use crate::kernel::{Id, Result};
 use crate::locked;
 
-/// The time within which an owner gets one letter of a kind: whoever has got in cannot bury them under letters.
+/// The time within which an owner gets one letter of a kind: whoever has got in cannot bury them under letters. What
+/// happens meanwhile is told by the next one.
 const PAUSE: SignedDuration = SignedDuration::from_hours(1);
 
 /// A letter that the owner of an account is to get.
@@ -24,8 +25,20 @@ pub struct DueNotice {
     due_at: At,
 }
 
-/// Asks for a letter to the owner of an account, in the unit of what it tells of. Nothing is asked for within an hour
-/// of another one of the kind.
+/// Account, kind and due time of a letter that is to be written.
+type DueRow = (Id<Account>, i32, Option<At>);
+
+impl DueNotice {
+    fn of_rows(rows: Vec<DueRow>) -> Vec<Self> {
+        let due = |(account, kind, due_at): DueRow| {
+            due_at.map(|due_at| Self { account, notice: Notice::of(kind), kind, due_at })
+        };
+        rows.into_iter().filter_map(due).collect()
+    }
+}
+
+/// Asks for a letter to the owner of an account, in the unit of what it tells of. It is due an hour after the last one
+/// of its kind, at once if that is over; one that waits already tells of this as well.
 ///
 /// # Errors
 ///
@@ -34,16 +47,27 @@ pub fn ask_notice(tx: &mut Tx<'_>, account: Id<Account>, notice: Notice, now: Ti
     let own = owner_notices::table
         .filter(owner_notices::account_id.eq(account))
         .filter(owner_notices::kind.eq(notice.number()));
-    let last: Vec<At> = locked!(tx, for_update, own.select(owner_notices::asked_at))?;
-    let values = (owner_notices::due_at.eq(Some(At(now))), owner_notices::asked_at.eq(At(now)));
-    let Some(last) = last.first() else {
-        let row = (owner_notices::account_id.eq(account), owner_notices::kind.eq(notice.number()), values);
-        Both(diesel::insert_into(owner_notices::table).values(row).on_conflict_do_nothing()).execute(tx.conn())?;
+    let first = (
+        owner_notices::account_id.eq(account),
+        owner_notices::kind.eq(notice.number()),
+        owner_notices::due_at.eq(Some(At(now))),
+        owner_notices::asked_at.eq(At(now)),
+    );
+    let inserted = Both(diesel::insert_into(owner_notices::table).values(first).on_conflict_do_nothing());
+    if inserted.execute(tx.conn())? == 1 {
         return Ok(());
-    };
-    if now.duration_since(last.0) >= PAUSE {
-        diesel::update(own).set(values).execute(tx.conn())?;
     }
+    // The row is held, also one that a concurrent unit has just inserted: a letter that still waits here is written
+    // after this unit, and so tells of it.
+    let held: Vec<(Option<At>, At)> =
+        locked!(tx, for_update, own.select((owner_notices::due_at, owner_notices::asked_at)))?;
+    let Some((None, last)) = held.first() else { return Ok(()) };
+    let latest = now.saturating_add(PAUSE).unwrap_or(now);
+    // The last one may have been written before it was due.
+    let due = At(last.0.saturating_add(PAUSE).unwrap_or(now).clamp(now, latest));
+    diesel::update(own)
+        .set((owner_notices::due_at.eq(Some(due)), owner_notices::asked_at.eq(due)))
+        .execute(tx.conn())?;
     Ok(())
 }
 
@@ -55,17 +79,29 @@ pub fn ask_notice(tx: &mut Tx<'_>, account: Id<Account>, notice: Notice, now: Ti
 ///
 /// When they cannot be read.
 pub fn list_due_notices(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<DueNotice>> {
-    let rows: Vec<(Id<Account>, i32, Option<At>)> = owner_notices::table
+    let rows: Vec<DueRow> = owner_notices::table
         .filter(owner_notices::due_at.is_not_null())
         .filter(owner_notices::due_at.le(At(now)))
         .order(owner_notices::due_at)
         .limit(most)
         .select((owner_notices::account_id, owner_notices::kind, owner_notices::due_at))
         .load(tx.conn())?;
-    let due = |(account, kind, due_at): (Id<Account>, i32, Option<At>)| {
-        due_at.map(|due_at| DueNotice { account, notice: Notice::of(kind), kind, due_at })
-    };
-    Ok(rows.into_iter().filter_map(due).collect())
+    Ok(DueNotice::of_rows(rows))
+}
+
+/// Lists the letters that an account is still to get, also those that are put off.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn list_pending_notices(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<DueNotice>> {
+    let rows: Vec<DueRow> = owner_notices::table
+        .filter(owner_notices::account_id.eq(account))
+        .filter(owner_notices::due_at.is_not_null())
+        .order(owner_notices::kind)
+        .select((owner_notices::account_id, owner_notices::kind, owner_notices::due_at))
+        .load(tx.conn())?;
+    Ok(DueNotice::of_rows(rows))
 }
 
 /// Notes that a letter was written. Of concurrent units only one gets `true`.
