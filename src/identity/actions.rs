@@ -1,22 +1,17 @@
-//! Log-in, refresh and log-out.
-
-use std::net::IpAddr;
+//! Accounts and sessions: made, refreshed, ended. The log-in has a file of its own.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 
-use super::attempts::{Attempt, device_token};
-use super::codes;
+use super::attempts::device_token;
 use super::model::{AccountKind, DeviceName, Email, Passphrase, Profile};
-use super::passkeys::model::Assertion;
-use super::passkeys::proofs;
 use super::password::{Credential, Passwords};
 use super::security_events::{SecurityEvent, tell_owner};
 use super::sessions::name_device;
-use super::store::{self, AccountFound, AccountRow, Ending, RefreshFound, SessionRow};
+use super::store::{self, AccountRow, Ending, RefreshFound, SessionRow};
 use super::{Live, Tokens};
-use crate::db::{At, Tx, authentic};
+use crate::db::{At, Tx};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result, Text, limits};
 use crate::state::State;
@@ -200,9 +195,9 @@ impl SessionSecrets {
         Self { session: state.entropy.id(now), refresh: state.entropy.bytes(), with_code: false }
     }
 
-    /// Notes that the owner has shown a code or a passkey, too.
-    pub(super) fn with_code(self) -> Self {
-        Self { with_code: true, ..self }
+    /// Notes whether the owner has shown a code or a passkey, too.
+    pub(super) fn with_code(self, with_code: bool) -> Self {
+        Self { with_code, ..self }
     }
 }
 
@@ -264,145 +259,6 @@ fn refresh_hash(vault: &Vault, token: &str) -> Vec<u8> {
 /// Returns the refresh token that follows `presented`.
 fn successor(vault: &Vault, presented: &str) -> String {
     URL_SAFE_NO_PAD.encode(vault.mac(MacLabel::Refresh, &[presented.as_bytes()]))
-}
-
-/// What somebody sends to log in.
-pub struct LogInAttempt {
-    /// The account's address.
-    pub email: Email,
-    /// Its passphrase, as it was typed.
-    pub passphrase: Passphrase,
-    /// A code of its second factor, as it was typed.
-    pub code: Option<String>,
-    /// The answer of a passkey, in place of a code.
-    pub passkey: Option<Assertion>,
-    /// The device token of an earlier log-in.
-    pub device_token: Option<String>,
-    /// The name of the device.
-    pub device_name: Option<DeviceName>,
-    /// The network of the client.
-    pub network: Option<IpAddr>,
-}
-
-impl std::fmt::Debug for LogInAttempt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("LogInAttempt(***)")
-    }
-}
-
-impl LogInAttempt {
-    /// Makes the attempt of somebody who repeats the request that made their account.
-    pub fn again(email: Email, passphrase: Passphrase) -> Self {
-        Self { email, passphrase, code: None, passkey: None, device_token: None, device_name: None, network: None }
-    }
-}
-
-/// Logs in. Known, unknown, locked and disabled accounts get the same answer after the same work: one look into the
-/// keyring, one hash, and a failure that is counted by the address, whether an account has it or not. Only the right
-/// passphrase of an account with a second factor is answered that a code is asked for.
-///
-/// # Errors
-///
-/// [`Code::CredentialsWrong`], [`Code::SecondFactorRequired`], [`Code::SecondFactorWrong`]; for a day after the passphrase
-/// was reset, [`Code::KnownDeviceRequired`]; [`Error::Unavailable`] when the account was changed since its passphrase was
-/// looked at: sent again, the request is judged anew.
-pub async fn log_in(
-    state: &State,
-    passwords: &Passwords,
-    tokens: std::sync::Arc<Tokens>,
-    attempt: LogInAttempt,
-) -> Result<SignedIn> {
-    let LogInAttempt { email, passphrase, code, passkey, device_token, device_name, network } = attempt;
-    let now = state.clock.now();
-    let email_key = email_key(&state.vault, &email);
-    let attempt = Attempt::new(&state.vault, &email_key, device_token.as_deref(), network);
-    let code_attempt = Attempt::with_code(&state.vault, &email_key, device_token.as_deref(), network);
-    let found = state.db.read(move |tx| store::find_by_email(tx, &email_key)).await?;
-    // An unknown address gets an id that no account has, so that the same look-ups are made.
-    let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |found| found.account.id);
-    let keys = state.vault.keys_from_keyring(id.uuid()).await?;
-    let credential: Credential = match (&found, &keys) {
-        // One that does not open fits no passphrase.
-        (Some(found), Some(keys)) => {
-            open_credential(keys, &found.account, &found.credential).unwrap_or_else(|_changed| {
-                authentic::refused("accounts");
-                Credential::nobody()
-            })
-        }
-        _ => Credential::nobody(),
-    };
-    let (typed, outdated) = (passphrase.clone(), passwords.is_outdated(&credential));
-    let fits = passwords.fits(passphrase, credential).await?;
-    let passkey = match passkey {
-        Some(assertion) => Some(proofs::look_at(state, assertion, now).await?),
-        None => None,
-    };
-    let (vault, opening, own_keys) = (state.vault.clone(), SessionSecrets::draw(state, now), keys.clone());
-    let seen = found.as_ref().map(|found| found.account.version);
-    let verdict = state.db.write(move |tx| {
-        // Held, so that no session is opened with a passphrase beside the unit that changes it and ends all sessions.
-        let row = store::hold_account(tx, id)?;
-        if fits && row.as_ref().map(|row| row.version) != seen {
-            return Err(Error::Unavailable("the account was changed at the same time"));
-        }
-        let row = row.filter(|row| fits && row.disabled_at.is_none());
-        let with_code = row.as_ref().is_some_and(|row| row.factor_since.is_some());
-        let mut right = row.is_some();
-        if with_code {
-            // While log-ins rest, the right passphrase is answered like a wrong one.
-            right = !attempt.rests(tx, now)?;
-            if right {
-                // What comes while codes rest is not used up.
-                let resting = code_attempt.rests(tx, now)?;
-                let keys = own_keys.as_ref().filter(|_| !resting);
-                let shown = match &passkey {
-                    Some(_) if resting => Some(false),
-                    Some(passkey) => Some(passkey.spend(tx, id, now)?),
-                    None => codes::show_code(tx, (&vault, keys), (id, code.as_deref()), now)?,
-                };
-                // Values, not errors, so that the count of failures is committed.
-                let Some(shown) = shown else { return Ok(Err(Error::Unauthenticated(Code::SecondFactorRequired))) };
-                if !code_attempt.count(tx, shown, now)? {
-                    return Ok(Err(Error::Unauthenticated(Code::SecondFactorWrong)));
-                }
-            }
-        }
-        if !attempt.count(tx, right, now)? {
-            return Ok(Err(Error::Unauthenticated(Code::CredentialsWrong)));
-        }
-        // Whoever reads the mail of somebody else has set that passphrase, perhaps.
-        let is_proved = with_code || attempt.is_of_known_device();
-        if !is_proved && row.is_some_and(|row| row.is_guarded(now)) {
-            return Ok(Err(Error::Unauthenticated(Code::KnownDeviceRequired)));
-        }
-        let opening = SessionSecrets { with_code, ..opening.clone() };
-        let device = (device_name.as_ref(), attempt.is_of_known_device());
-        admit(tx, (&vault, tokens.as_ref(), own_keys.as_ref()), id, &opening, device, now).map(Ok)
-    });
-    let grant = verdict.await??;
-    let (found, keys) = found.zip(keys).ok_or(Error::Unauthenticated(Code::CredentialsWrong))?;
-    if outdated {
-        // Somebody who is logged in stays so, whatever becomes of it: it is tried again at the next log-in.
-        if let Err(error) = rehash(state, passwords, &found, &keys, typed).await {
-            tracing::warn!(%error, "a passphrase was not hashed anew");
-        }
-    }
-    SignedIn::open(&found.account, &found.profile, &keys, grant)
-}
-
-/// Hashes the passphrase of an account at the present cost: only when somebody logs in is it known.
-async fn rehash(
-    state: &State,
-    passwords: &Passwords,
-    found: &AccountFound,
-    keys: &Keys,
-    typed: Passphrase,
-) -> Result<()> {
-    let (row, keys) = (found.account.clone(), keys.clone());
-    let profile = open_profile(&keys, row.id, row.version, &found.profile)?;
-    let credential = passwords.hash(typed, &state.entropy).await?;
-    // Whoever changed the account meanwhile hashed at that cost.
-    state.db.write(move |tx| reseal(tx, &keys, (&row, &row), &profile, &credential)).await.map(drop)
 }
 
 /// Exchanges a refresh token for its successor.

@@ -8,12 +8,14 @@ use jiff::Timestamp;
 
 use super::attempts::Attempt;
 use super::codes::{self, FactorDoc};
+use super::freshness::Need;
 use super::model::Passphrase;
 use super::passkeys::actions as passkeys;
 use super::passkeys::model::Assertion;
 use super::passkeys::proofs::{self, ShownPasskey};
 use super::password::Passwords;
 use super::security_events::{SecurityEvent, tell_owner};
+use super::sessions::forget_proofs;
 use super::store::{self, FactorRow, SessionRow};
 use super::totp::{self, RECOVERY_CODES, SECRET_BYTES};
 use super::upkeep::{self, AccountChange, AccountSnapshot};
@@ -169,9 +171,14 @@ pub async fn look_at<K: AccountPolicy>(state: &State, caller: &Claimed<K>, code:
 ///
 /// # Errors
 ///
-/// [`Error::State`] when it is on, or there is none; [`Error::Invalid`] for another code.
+/// [`Error::State`] when it is on, or there is none; [`Error::Invalid`] for another code; [`Error::StepUp`] when the
+/// proofs of the session were taken back.
 pub fn confirm<K>(tx: &mut Tx<'_>, live: &Live<K>, vault: &Vault, typed: &TypedCode) -> Result<Outcome<()>> {
     let (account, now, keys) = (live.account(), live.now(), &typed.keys);
+    if live.proofs().were_taken_back() {
+        // The secret was made with a proof that counts no more, perhaps.
+        Need::Fresh.check(live.proofs(), now)?;
+    }
     let found = store::hold_factor(tx, account)?.ok_or_else(none_yet)?;
     if found.row.confirmed_at.is_some() {
         // It may be this request that switched it on: the answer to the last one waited for the revocation ledger.
@@ -200,7 +207,7 @@ pub fn recovery_codes<K>(tx: &mut Tx<'_>, live: &Live<K>, keys: Option<&Keys>) -
     Ok((0..RECOVERY_CODES).map(|number| totp::recovery_code(&doc.recovery, number)).collect())
 }
 
-/// Makes a new set of recovery codes. Those of the last one are void.
+/// Makes a new set of recovery codes. Those of the last one are void. What was shown in other sessions is taken back.
 ///
 /// # Errors
 ///
@@ -214,11 +221,13 @@ pub fn renew_recovery_codes<K>(tx: &mut Tx<'_>, live: &Live<K>, vault: &Vault, n
     let sealed = codes::seal(keys, (account, row.version), &doc)?;
     store::update_factor_doc(tx, &row, &sealed)?;
     changes::note_closed(tx, Closed::Factor(account), live.now())?;
+    forget_proofs(tx, account, Some(live.session()), live.now())?;
     tell_owner(tx, (vault, keys), account, Some(live.session()), SecurityEvent::RecoveryCodesMade, live.now())?;
     Ok(Outcome::ok(account, ()))
 }
 
-/// Takes the caller's second factor away, also one whose first code is awaited. A repetition changes nothing.
+/// Takes the caller's second factor away, also one whose first code is awaited. What was shown in other sessions is
+/// taken back. A repetition changes nothing.
 ///
 /// # Errors
 ///
@@ -240,6 +249,7 @@ pub fn remove<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Option
     }
     let own = upkeep::open_own(tx, account, keys)?;
     own.store(tx, &AccountChange { factor_since: None, ..own.unchanged() }, live.now())?;
+    forget_proofs(tx, account, Some(live.session()), live.now())?;
     tell_owner(tx, (vault, keys), account, Some(live.session()), SecurityEvent::FactorOff, live.now())
 }
 
@@ -255,7 +265,8 @@ pub fn forget_passkeys(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, no
     Ok(())
 }
 
-/// Takes away the second factor and the passkeys of an account whose owner has proved in person who they are.
+/// Takes away the second factor and the passkeys of an account whose owner has proved in person who they are. The
+/// caller ends the sessions.
 ///
 /// # Errors
 ///
@@ -282,11 +293,14 @@ fn prove<K>(tx: &mut Tx<'_>, live: &Live<K>, (passphrase, code): (bool, bool)) -
 ///
 /// # Errors
 ///
-/// When the database fails.
+/// [`Error::StepUp`] when what was shown was taken back: a repeated request does not show it again.
 pub fn proved_at<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<Timestamp> {
     let session = store::hold_session(tx, live.session())?.ok_or(Error::NotFound)?;
     let newest = [session.verified_at, session.factor_at].into_iter().flatten().map(|at| at.0).max();
-    newest.ok_or(Error::NotFound)
+    let Some(newest) = newest else {
+        return Need::Fresh.check(live.proofs(), live.now()).and(Err(Error::NotFound));
+    };
+    Ok(newest)
 }
 
 /// The proofs that somebody shows within a session, looked at before the unit.

@@ -1,7 +1,8 @@
 //! How fresh and how strong the proof of a caller has to be.
 //!
 //! A session lives for weeks, and a phone may come into the wrong hands. What is hard to take back asks its owner to
-//! prove themself anew: with the passphrase, and with a code where the account has a second factor.
+//! prove themself anew: with the passphrase, and with a code where the account has a second factor. Proofs are taken
+//! back in all other sessions when a passkey, the second factor or its recovery codes stop being good.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,6 +24,14 @@ pub struct Proofs {
     pub has_factor: bool,
     /// Whether the owner has switched the lock on.
     pub locked: bool,
+}
+
+impl Proofs {
+    /// Whether what was shown was taken back, and the passphrase was not shown again. A log-in always shows it, or a
+    /// passkey.
+    pub const fn were_taken_back(&self) -> bool {
+        self.verified_at.is_none()
+    }
 }
 
 /// The proof that an operation asks for, beside a session that lives.

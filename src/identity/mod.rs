@@ -29,6 +29,7 @@ mod codes;
 mod directory;
 pub mod factors;
 pub mod freshness;
+pub mod log_in;
 pub mod model;
 pub mod operator;
 mod passkeys;

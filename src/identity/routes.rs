@@ -15,7 +15,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::actions::{self, LogInAttempt, SessionTokens, SignedIn};
+use super::actions::{self, SessionTokens, SignedIn};
+use super::log_in::{self as passphrase_log_in, LogInAttempt};
 use super::model::{DeviceName, Email, Passphrase, SIGN_IN_BYTES};
 use super::passkeys::actions::begin_log_in;
 use super::passkeys::log_in::{self as passkey_log_in, PasskeyLogInAttempt};
@@ -194,15 +195,17 @@ impl From<SessionTokens> for TokensView {
 /// row with an address from one network, log-ins from there rest for 15 minutes; after a hundred from all networks,
 /// those of all for an hour. A device that sends its `device_token` is counted apart: ten failures of its own make it
 /// rest. An account with a second factor answers the right passphrase alone with 401 `second_factor_required`: send the
-/// same again with `code`, or with `passkey`. For 24 hours after a code from a letter has set the passphrase, devices that were not logged in
-/// before are told `known_device_required`, unless there is a second factor.
+/// same again with `code`, or with `passkey`. A passkey counts as a code also where there is no second factor: a wrong
+/// one is refused with 401 `second_factor_wrong`. For 24 hours after a code from a letter has set the passphrase,
+/// devices that were not logged in before are told `known_device_required`, unless they send a passkey or, where there
+/// is a second factor, a code.
 #[utoipa::path(tag = "identity", request_body = LogIn, security(()),
     responses((status = 200, description = "Logged in", body = SignedInView), PasskeyErrors))]
 #[post("/auth/login")]
 async fn log_in(body: Body<LogIn, SIGN_IN_BYTES>, request: HttpRequest, parts: SessionParts) -> Result<Reply> {
     let (state, passwords, tokens) = &parts;
     let attempt = body.into_inner().parse(client_network(&request))?;
-    let grant = actions::log_in(state, passwords, Arc::clone(tokens), attempt).await?;
+    let grant = passphrase_log_in::log_in(state, passwords, Arc::clone(tokens), attempt).await?;
     Ok(Reply::ok(&SignedInView::from(grant)).no_store())
 }
 

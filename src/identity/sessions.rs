@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::Live;
 use super::model::{DeviceName, SessionDoc};
 use super::security_events::{SecurityEvent, tell_owner};
-use super::store::{self, Ending, NamedSession};
+use super::store::{self, Ending, NamedSession, SessionRow};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::kernel::id::{Account, Session};
@@ -150,6 +150,29 @@ pub fn end_others<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Op
         Some(keys) => tell_owner(tx, (vault, keys), account, Some(session), SecurityEvent::OtherSessionsEnded, now),
         None => Ok(()),
     }
+}
+
+/// Takes back what was shown in the live sessions of an account but `kept`, in the unit that makes a passkey, a second
+/// factor or recovery codes void: whoever has shown them may have been somebody else. The sessions go on, and what asks
+/// for a fresh proof asks again.
+///
+/// The row of what is void is held by then: a unit that shows it at the same time is done, or finds it void.
+///
+/// # Errors
+///
+/// When the database fails.
+pub(super) fn forget_proofs(
+    tx: &mut Tx<'_>,
+    account: Id<Account>,
+    kept: Option<Id<Session>>,
+    now: Timestamp,
+) -> Result<()> {
+    for session in store::hold_live_sessions(tx, account, now)? {
+        if Some(session.id) != kept {
+            store::update_session(tx, &SessionRow { verified_at: None, factor_at: None, ..session })?;
+        }
+    }
+    Ok(())
 }
 
 /// Ends the live sessions of an account but `kept`, and returns their number. Listeners hear of it after the commit.

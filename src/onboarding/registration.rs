@@ -20,7 +20,8 @@ use crate::care::write_scope::WriteScope;
 use crate::care::{links, members};
 use crate::db::Tx;
 use crate::idempotency::Outcome;
-use crate::identity::actions::{self, LogInAttempt, SessionSecrets, SignedIn, email_key};
+use crate::identity::actions::{self, SessionSecrets, SignedIn, email_key};
+use crate::identity::log_in::{self, LogInAttempt};
 use crate::identity::{AccountKind, Live, Passwords, Profile, Tokens, find_email_key, is_email_taken};
 use crate::kernel::id::{Account, Any, CareLink, Clinic};
 use crate::kernel::{Code, Error, Id, JoinCode, Result};
@@ -156,7 +157,7 @@ pub(super) async fn repeat(
     if !used.await? {
         return Err(refused());
     }
-    let account = actions::log_in(state, passwords, tokens, LogInAttempt::again(email, passphrase)).await;
+    let account = log_in::log_in(state, passwords, tokens, LogInAttempt::again(email, passphrase)).await;
     account.map(|account| Registered { created: false, account }).map_err(|error| match error {
         Error::Unauthenticated(_) => refused(),
         other => other,

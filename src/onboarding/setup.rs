@@ -12,7 +12,8 @@ use crate::care::model::{Capabilities, ClinicDoc};
 use crate::care::people::SealedNames;
 use crate::care::store::{first_clinic, insert_clinic, insert_member};
 use crate::db::values;
-use crate::identity::actions::{self, LogInAttempt, SessionSecrets, SignedIn, email_key};
+use crate::identity::actions::{self, SessionSecrets, SignedIn, email_key};
+use crate::identity::log_in::{self, LogInAttempt};
 use crate::identity::{AccountKind, Passwords, Profile, Tokens, find_email_key};
 use crate::kernel::id::Clinic;
 use crate::kernel::{Code, Error, Id, JoinCode, Result, Text};
@@ -94,7 +95,7 @@ pub async fn set_up(
         return Err(done());
     }
     let attempt = LogInAttempt::again(email, passphrase);
-    let admin = actions::log_in(state, passwords, tokens, attempt).await.map_err(|error| match error {
+    let admin = log_in::log_in(state, passwords, tokens, attempt).await.map_err(|error| match error {
         Error::Unauthenticated(_) => done(),
         other => other,
     })?;

@@ -294,6 +294,20 @@ async fn after_a_reset_a_second_factor_is_as_good_as_a_known_device() {
 }
 
 #[actix_web::test]
+async fn after_a_reset_a_passkey_beside_the_passphrase_is_as_good_as_a_known_device() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    has_proved_address(&ann).await;
+    let token = log_in(&app, ANN, PASSPHRASE).await.ok().text("/tokens/device_token");
+    forgets(&app, ANN).await;
+    sets(&app, &letter(&app, ANN).await.code(), NEW).await.ok();
+    let known = Person::of(&app, &log_in_again(&app, NEW, &token).await.ok());
+    let (mut device, _) = with_passkey(&known).await;
+    log_in(&app, ANN, NEW).await.expect(401).refused("known_device_required");
+    let body = json!({ "email": ANN, "passphrase": NEW, "passkey": device.answers(&app).await });
+    app.post("/v1/auth/login", body).send().await.ok();
+}
+
+#[actix_web::test]
 async fn a_mailed_code_takes_passkeys_away_since_somebody_else_may_have_added_them() {
     let Scene { app, ann, .. } = Scene::open().await;
     has_proved_address(&ann).await;

@@ -130,6 +130,7 @@ const KINDS: &[(&str, &str)] = &[
     ("identity/directory.rs", "actions"),
     ("identity/factors.rs", "actions"),
     ("identity/freshness.rs", "model"),
+    ("identity/log_in.rs", "actions"),
     ("identity/operator.rs", "actions"),
     ("identity/passkeys/ceremony.rs", "actions"),
     ("identity/passkeys/log_in.rs", "actions"),

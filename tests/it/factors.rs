@@ -153,6 +153,37 @@ async fn a_recovery_code_is_good_once_and_a_new_set_voids_the_last() {
 }
 
 #[actix_web::test]
+async fn what_was_shown_in_other_sessions_is_taken_back_with_recovery_codes_and_the_second_factor() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let (_, codes) = with_factor(&ann).await;
+    let other = Person::of(&app, &log_in(&app, Some(&codes[0])).await.ok());
+    let asks = async || other.act("/v1/me/factors/totp").send().await;
+    let lacks = |answer: Answer, factors: &[&str]| {
+        let answer = answer.expect(403).refused("step_up_required");
+        assert_eq!(answer.body["factors"], json!(factors));
+    };
+    let shows = || other.post("/v1/auth/step-up", json!({ "passphrase": PASSPHRASE })).key("shows");
+    shows().send().await.ok();
+    // One that is on is not begun again: the proofs are good.
+    asks().await.expect(409).refused("state_conflict");
+    let renewed = ann.act("/v1/me/factors/recovery-codes").send().await.ok();
+    lacks(asks().await, &["passphrase", "code"]);
+    // The session lives, and a repeated request shows nothing again.
+    assert_eq!(other.get("/v1/me/sessions").send().await.ok().items().len(), 2);
+    lacks(shows().send().await, &["passphrase", "code"]);
+    let both = json!({ "passphrase": PASSPHRASE, "code": renewed.text("/recovery_codes/0") });
+    other.post("/v1/auth/step-up", both).send().await.ok();
+    asks().await.expect(409).refused("state_conflict");
+
+    // Those of the session that takes it away stay.
+    ann.delete("/v1/me/factors/totp").send().await.no_content();
+    lacks(asks().await, &["passphrase"]);
+    ann.act("/v1/me/factors/totp").send().await.ok();
+    other.post("/v1/auth/step-up", json!({ "passphrase": PASSPHRASE })).send().await.ok();
+    asks().await.ok();
+}
+
+#[actix_web::test]
 async fn wrong_codes_are_counted_and_the_right_passphrase_does_not_set_them_back() {
     let Clinic { app, ann, .. } = Clinic::open().await;
     let (secret, _) = with_factor(&ann).await;

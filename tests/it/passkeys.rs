@@ -6,12 +6,12 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::accounts::{disable, enable, proves, with_factor};
+use crate::support::accounts::{code_of, disable, enable, proves, with_factor};
 use crate::support::app::{Answer, TestApp};
 use crate::support::authenticator::{ANDROID, Authenticator, ORIGIN, RP_ID, challenge, made, with_passkey};
 use crate::support::database::Count;
 use crate::support::journal::two;
-use crate::support::people::{Clinic, PASSPHRASE, Person};
+use crate::support::people::{Clinic, PASSPHRASE, Person, again};
 use crate::support::sql::Sql;
 use crate::unreadable::Damaged;
 
@@ -26,6 +26,12 @@ async fn finish(app: &Arc<TestApp>, answer: &Value) -> Answer {
 async fn log_in(app: &Arc<TestApp>, device: &mut Authenticator) -> Answer {
     let answer = device.answers(app).await;
     finish(app, &answer).await
+}
+
+/// A log-in of Ann's with the right passphrase and what a device has signed.
+async fn log_in_beside(app: &Arc<TestApp>, passkey: &Value) -> Answer {
+    let body = json!({ "email": ANN, "passphrase": PASSPHRASE, "passkey": passkey });
+    app.post("/v1/auth/login", body).send().await
 }
 
 #[track_caller]
@@ -50,6 +56,14 @@ async fn sessions(person: &Person) -> usize {
 
 fn count(app: &TestApp, from: &str) -> i64 {
     Sql::open(&app.database.backend).rows::<Count>(&format!("SELECT count(*) AS n FROM {from}"))[0].n
+}
+
+/// The number of sessions of somebody in which the passphrase counts as shown, and of those in which a code does.
+fn proofs_of(person: &Person) -> (i64, i64) {
+    let account = Sql::open(&person.app.database.backend).id(&person.account);
+    let number =
+        |proof: &str| count(&person.app, &format!("sessions WHERE account_id = {account} AND {proof} IS NOT NULL"));
+    (number("verified_at"), number("factor_at"))
 }
 
 fn minutes(app: &TestApp, minutes: i64) {
@@ -158,6 +172,55 @@ async fn a_passkey_stands_in_for_a_code_at_a_log_in() {
     log_in(PASSPHRASE, Some(answer.clone())).await.expect(401).refused("second_factor_wrong");
     // It was not used up for her.
     finish(&app, &answer).await.ok();
+}
+
+#[actix_web::test]
+async fn a_passkey_beside_the_passphrase_is_used_up_also_where_none_is_asked_for() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let (mut device, _) = with_passkey(&ann).await;
+    let answer = device.answers(&app).await;
+    let before = count(&app, "passkey_ceremonies");
+    let wrong = json!({ "email": ANN, "passphrase": "a loud river at noon", "passkey": answer });
+    app.post("/v1/auth/login", wrong).send().await.expect(401).refused("credentials_wrong");
+    assert_eq!((count(&app, "passkey_ceremonies"), proofs_of(&ann)), (before, (1, 0)));
+    let grant = log_in_beside(&app, &answer).await.ok();
+    assert_eq!((count(&app, "passkey_ceremonies"), proofs_of(&ann)), (before + 1, (2, 1)));
+    assert!(passkeys(&ann).await[0]["last_used_at"].is_string());
+    // What was heard of it opens and proves nothing.
+    log_in_beside(&app, &answer).await.expect(401).refused("second_factor_wrong");
+    is_refused(finish(&app, &answer).await);
+    ann.post("/v1/auth/step-up", json!({ "passkey": answer })).send().await.expect(422);
+    assert_eq!((sessions(&ann).await, proofs_of(&ann)), (2, (2, 1)));
+    // It counts as a code: a second factor that is switched on later asks that session for none.
+    let (both, passphrase_alone) = (Person::of(&app, &grant), again(&app, "Ann Walker").await);
+    with_factor(&ann).await;
+    let renews = |person: &Person| person.act("/v1/me/factors/recovery-codes");
+    renews(&passphrase_alone).send().await.expect(403).refused("step_up_required");
+    renews(&both).send().await.ok();
+}
+
+#[actix_web::test]
+async fn a_wrong_passkey_beside_the_right_passphrase_is_refused_and_counted() {
+    let Clinic { app, therapist, ann, .. } = Clinic::open().await;
+    let (mut device, _) = with_passkey(&ann).await;
+    let (mut theirs, _) = with_passkey(&therapist).await;
+    for times in 1..=10 {
+        let answer = theirs.answers(&app).await;
+        log_in_beside(&app, &answer).await.expect(401).refused("second_factor_wrong");
+        // For the network, and for the account.
+        assert_eq!(count(&app, &format!("log_in_failures WHERE failures = {times}")), 2);
+    }
+    assert_eq!((sessions(&ann).await, proofs_of(&ann)), (1, (1, 0)));
+    // While codes rest the right one is refused as well, and not used up.
+    let answer = device.answers(&app).await;
+    log_in_beside(&app, &answer).await.expect(401).refused("second_factor_wrong");
+    finish(&app, &answer).await.ok();
+    // The passphrase alone is as good as before.
+    again(&app, "Ann Walker").await;
+    minutes(&app, 15);
+    let answer = device.answers(&app).await;
+    log_in_beside(&app, &answer).await.ok();
+    assert_eq!(count(&app, "log_in_failures WHERE failures > 0"), 0);
 }
 
 #[actix_web::test]
@@ -358,6 +421,54 @@ async fn a_passkey_is_taken_away_by_its_owner_alone() {
     assert_eq!((count(&app, "passkeys"), passkeys(&ann).await.len()), (1, 1));
     is_refused(log_in(&app, &mut device).await);
     log_in(&app, &mut kept).await.ok();
+}
+
+#[actix_web::test]
+async fn a_passkey_that_is_taken_away_takes_back_what_was_shown_in_other_sessions() {
+    let Clinic { app, therapist, ann, .. } = Clinic::open().await;
+    let (mut device, id) = with_passkey(&ann).await;
+    let other = Person::of(&app, &log_in(&app, &mut device).await.ok());
+    let begin = |person: &Person| person.act("/v1/me/factors/passkeys/begin");
+    let begun = begin(&other).send().await.ok().body;
+    let secret = other.act("/v1/me/factors/totp").send().await.ok().text("/secret");
+    let of_others = proofs_of(&therapist);
+    assert_eq!(proofs_of(&ann), (2, 1));
+    ann.delete(&format!("/v1/me/factors/passkeys/{id}")).send().await.no_content();
+    assert_eq!((proofs_of(&ann), proofs_of(&therapist)), ((1, 0), of_others));
+
+    // The session lives, and proves nothing any more.
+    assert_eq!(sessions(&other).await, 2);
+    begin(&other).send().await.expect(403).refused("step_up_required");
+    begin(&ann).send().await.ok();
+    // Nor is finished in it what was begun with the proof.
+    let body = Authenticator::new().adds(&begun);
+    let add = || other.post("/v1/me/factors/passkeys", body.clone());
+    let confirm = || other.post("/v1/me/factors/totp/confirm", json!({ "code": code_of(&app, &secret) }));
+    assert!(add().send().await.expect(422).body.to_string().contains("/ceremony"));
+    confirm().send().await.expect(403).refused("step_up_required");
+    assert_eq!((count(&app, "passkeys"), count(&app, "second_factors WHERE confirmed_at IS NOT NULL")), (0, 0));
+    // Its owner proves themself, and goes on.
+    proves(&other).await;
+    assert_eq!(proofs_of(&ann), (2, 0));
+    begin(&other).send().await.ok();
+    add().send().await.created();
+    confirm().send().await.ok();
+}
+
+#[actix_web::test]
+async fn a_passkey_that_is_shown_while_it_is_taken_away_leaves_no_proof() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    for _ in 0..8 {
+        let (mut device, id) = with_passkey(&ann).await;
+        let answer = device.answers(&app).await;
+        let remove = ann.delete(&format!("/v1/me/factors/passkeys/{id}"));
+        let (shown, removed) = futures_util::future::join(finish(&app, &answer), remove.send()).await;
+        removed.no_content();
+        if shown.status != 200 {
+            is_refused(shown);
+        }
+        assert_eq!((proofs_of(&ann), count(&app, "passkeys")), ((1, 0), 0));
+    }
 }
 
 #[actix_web::test]

@@ -12,6 +12,7 @@ use crate::changes::{self, Closed};
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
 use crate::identity::security_events::{SecurityEvent, tell_owner};
+use crate::identity::sessions::forget_proofs;
 use crate::identity::upkeep::{self, AccountSnapshot};
 use crate::identity::{AccountPolicy, Claimed, Live};
 use crate::kernel::id::{Account, Passkey};
@@ -144,7 +145,8 @@ fn over() -> Error {
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] when the challenge was used before or the key is known; [`Error::LimitReached`].
+/// [`Error::Invalid`] when the challenge was used before, the proof with which it was asked for was taken back, or the
+/// key is known; [`Error::LimitReached`].
 pub(in crate::identity) fn add<K>(
     tx: &mut Tx<'_>,
     live: &Live<K>,
@@ -152,7 +154,8 @@ pub(in crate::identity) fn add<K>(
     new: &NewPasskey,
 ) -> Result<Outcome<OwnPasskey>> {
     let (account, keys, now) = (live.account(), new.own.keys(), live.now());
-    if !new.ceremony.spend(tx)? {
+    // It was asked for with a proof that counts no more, perhaps.
+    if live.proofs().were_taken_back() || !new.ceremony.spend(tx)? {
         return Err(over());
     }
     limits::PASSKEYS.admit(store::count(tx, account)?)?;
@@ -173,7 +176,7 @@ pub(in crate::identity) fn add<K>(
     Ok(Outcome::created(row.id, OwnPasskey(PasskeyFound { row, doc })))
 }
 
-/// Takes a passkey of the caller's account away, and tells its owner.
+/// Takes a passkey of the caller's account away, and tells its owner. What was shown in other sessions is taken back.
 ///
 /// # Errors
 ///
@@ -191,10 +194,12 @@ pub(in crate::identity) fn remove<K>(
     }
     changes::note_closed(tx, Closed::Passkey(id), live.now())?;
     let (account, session, keys) = (live.account(), live.session(), keys.ok_or(Error::NotFound)?);
+    forget_proofs(tx, account, Some(session), live.now())?;
     tell_owner(tx, (vault, keys), account, Some(session), SecurityEvent::PasskeyRemoved, live.now())
 }
 
-/// Takes every passkey of an account away, and returns whether there was one.
+/// Takes every passkey of an account away, and returns whether there was one. What was shown in its sessions is taken
+/// back.
 ///
 /// # Errors
 ///
@@ -204,5 +209,9 @@ pub(in crate::identity) fn remove_all(tx: &mut Tx<'_>, account: Id<Account>, now
     for id in &removed {
         changes::note_closed(tx, Closed::Passkey(*id), now)?;
     }
-    Ok(!removed.is_empty())
+    if removed.is_empty() {
+        return Ok(false);
+    }
+    forget_proofs(tx, account, None, now)?;
+    Ok(true)
 }

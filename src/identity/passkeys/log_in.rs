@@ -43,7 +43,7 @@ pub(in crate::identity) async fn log_in(
     let found = state.db.read(move |tx| store::find_documents(tx, account)).await?.ok_or_else(refused)?;
     let attempt = Attempt::new(&state.vault, &found.account.email_key, device_token.as_deref(), network);
     let (vault, unit_keys) = (state.vault.clone(), keys.clone());
-    let opening = SessionSecrets::draw(state, now).with_code();
+    let opening = SessionSecrets::draw(state, now).with_code(true);
     let verdict = state.db.write(move |tx: &mut Tx<'_>| {
         let welcome = store::hold_account(tx, account)?.is_some_and(|row| row.disabled_at.is_none());
         if !welcome || !shown.spend(tx, account, now)? {

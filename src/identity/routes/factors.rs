@@ -212,7 +212,8 @@ async fn confirm_totp(
 
 /// Take the second factor away
 ///
-/// With its recovery codes. Asks for the passphrase and a code within 5 minutes. A repetition changes nothing.
+/// With its recovery codes. The other sessions go on, and are asked for a proof again (403 `step_up_required`), however
+/// fresh theirs is. Asks for the passphrase and a code within 5 minutes. A repetition changes nothing.
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader),
     responses((status = 204, description = "There is none"), ActionErrors))]
 #[delete("/me/factors/totp")]
@@ -226,7 +227,8 @@ async fn delete_totp(caller: Claimed<Fresh<Anyone>>, request: Request, state: we
 
 /// Make new recovery codes
 ///
-/// The last ones are void. Asks for the passphrase and a code within 5 minutes. 409 without a second factor.
+/// The last ones are void, and the other sessions are asked for a proof again (403 `step_up_required`), however fresh
+/// theirs is. Asks for the passphrase and a code within 5 minutes. 409 without a second factor.
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader),
     responses((status = 200, description = "The new codes", body = RecoveryCodesView), ActionErrors))]
 #[post("/me/factors/recovery-codes")]

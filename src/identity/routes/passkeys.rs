@@ -161,8 +161,8 @@ async fn add_passkey(
 
 /// Take a passkey away
 ///
-/// Nobody logs in with it any more. Asks for the passphrase within 5 minutes, and for a code where there is a second
-/// factor.
+/// Nobody logs in with it any more. The other sessions go on, and are asked for a proof again (403 `step_up_required`),
+/// however fresh theirs is. Asks for the passphrase within 5 minutes, and for a code where there is a second factor.
 #[utoipa::path(tag = "identity",
     params(("passkey_id" = Uuid, Path, description = "The passkey's id"), IdempotencyKeyHeader),
     responses((status = 204, description = "Taken away"), ActionErrors))]
