@@ -156,7 +156,7 @@ pub async fn confirm_reset(
         }
         let change = AccountChange { guarded_until: own.guarded_after_reset(tx, now)?, ..change.clone() };
         own.store(tx, &change, now)?;
-        upkeep::end_sessions(tx, own.account(), None, now)?;
+        upkeep::end_sessions_at_reset(tx, own.account(), now)?;
         factors::forget_passkeys(tx, &own, &vault, now)?;
         upkeep::forgive(tx, &vault, (own.email_key(), network), now)?;
         own.tell_owner(tx, &vault, None, SecurityEvent::PassphraseReset, now)

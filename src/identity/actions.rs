@@ -232,7 +232,7 @@ pub fn open_session(
     let refresh = URL_SAFE_NO_PAD.encode(opening.refresh);
     store::insert_refresh(tx, &refresh_hash(vault, &refresh), opening.session, now)?;
     let access = tokens.issue(account, opening.session, now)?;
-    let device = device_token(vault, &owner.email_key, opening.session);
+    let device = device_token(vault, account, opening.session);
     Ok(SessionTokens { account, session: opening.session, access, refresh, device })
 }
 
@@ -315,11 +315,12 @@ pub async fn log_in(
     let LogInAttempt { email, passphrase, code, passkey, device_token, device_name, network } = attempt;
     let now = state.clock.now();
     let email_key = email_key(&state.vault, &email);
-    let attempt = Attempt::new(&state.vault, &email_key, device_token.as_deref(), network);
-    let code_attempt = Attempt::with_code(&state.vault, &email_key, device_token.as_deref(), network);
-    let found = state.db.read(move |tx| store::find_by_email(tx, &email_key)).await?;
+    let sought = email_key.clone();
+    let found = state.db.read(move |tx| store::find_by_email(tx, &sought)).await?;
     // An unknown address gets an id that no account has, so that the same look-ups are made.
     let id = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |found| found.account.id);
+    let attempt = Attempt::new(&state.vault, (id, email_key.as_slice()), device_token.as_deref(), network);
+    let code_attempt = Attempt::with_code(&state.vault, (id, email_key.as_slice()), device_token.as_deref(), network);
     let keys = state.vault.keys_from_keyring(id.uuid()).await?;
     let credential: Credential = match (&found, &keys) {
         // One that does not open fits no passphrase.
@@ -371,8 +372,8 @@ pub async fn log_in(
             return Ok(Err(Error::Unauthenticated(Code::CredentialsWrong)));
         }
         // Whoever reads the mail of somebody else has set that passphrase, perhaps.
-        let is_proved = with_code || attempt.is_of_known_device();
-        if !is_proved && row.is_some_and(|row| row.is_guarded(now)) {
+        let is_guarded = !with_code && row.is_some_and(|row| row.is_guarded(now));
+        if is_guarded && !attempt.passes_guard(tx, now)? {
             return Ok(Err(Error::Unauthenticated(Code::KnownDeviceRequired)));
         }
         let opening = SessionSecrets { with_code, ..opening.clone() };
@@ -449,7 +450,7 @@ pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: S
             store::update_session(tx, &SessionRow { last_used_at: At(now), expires_at, ..session })?;
         }
         let access = tokens.issue(account_id, id, now)?;
-        let device = device_token(&vault, &account.email_key, id);
+        let device = device_token(&vault, account_id, id);
         let grant = SessionTokens { account: account_id, session: id, access, refresh: next.clone(), device };
         Ok(Ok((account, profile, grant)))
     });
@@ -480,7 +481,7 @@ pub async fn revoke(state: &State, tokens: &Tokens, presented: String) -> Result
                 _ => None,
             },
         };
-        session.map_or(Ok(()), |session| store::mark_revoked(tx, session, Ending::Wanted, now))
+        session.map_or(Ok(()), |session| store::mark_revoked(tx, session, Ending::LoggedOut, now))
     };
     state.db.write(unit).await
 }
@@ -488,7 +489,7 @@ pub async fn revoke(state: &State, tokens: &Tokens, presented: String) -> Result
 /// Ends the caller's session.
 pub fn log_out<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<()> {
     let session = store::hold_session(tx, live.session())?.ok_or(Error::NotFound)?;
-    store::mark_revoked(tx, session, Ending::Wanted, live.now())
+    store::mark_revoked(tx, session, Ending::LoggedOut, live.now())
 }
 
 /// Ends another session of the caller's, for good. One that is over already stays as it is.

@@ -194,8 +194,9 @@ impl From<SessionTokens> for TokensView {
 /// row with an address from one network, log-ins from there rest for 15 minutes; after a hundred from all networks,
 /// those of all for an hour. A device that sends its `device_token` is counted apart: ten failures of its own make it
 /// rest. An account with a second factor answers the right passphrase alone with 401 `second_factor_required`: send the
-/// same again with `code`, or with `passkey`. For 24 hours after a code from a letter has set the passphrase, devices that were not logged in
-/// before are told `known_device_required`, unless there is a second factor.
+/// same again with `code`, or with `passkey`. For 24 hours after a code from a letter has set the passphrase, devices
+/// that were not logged in before, or were logged out from elsewhere, are told `known_device_required`, unless there is
+/// a second factor.
 #[utoipa::path(tag = "identity", request_body = LogIn, security(()),
     responses((status = 200, description = "Logged in", body = SignedInView), PasskeyErrors))]
 #[post("/auth/login")]
