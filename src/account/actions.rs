@@ -101,8 +101,8 @@ fn takes_mailed_codes(own: &AccountSnapshot) -> bool {
     !own.is_disabled() && own.profile().verified
 }
 
-/// Sends a code for a new passphrase to an address, if an account has it that takes one. The same look-ups and writes
-/// are made if none has.
+/// Sends a code for a new passphrase to an address, if an account has it that takes one and resets are not paused. The
+/// same look-ups and writes are made if none has.
 ///
 /// # Errors
 ///
@@ -110,7 +110,10 @@ fn takes_mailed_codes(own: &AccountSnapshot) -> bool {
 pub async fn request_reset(state: &State, email: Email) -> Result<()> {
     let now = state.clock.now();
     let key = email_key(&state.vault, &email);
-    let known = upkeep::find_by_email(state, key.clone()).await?.filter(takes_mailed_codes);
+    let sought = key.clone();
+    let is_paused = state.db.read(move |tx| proofs::is_reset_paused(tx, &sought, now)).await?;
+    let known = upkeep::find_by_email(state, key.clone()).await?;
+    let known = known.filter(|own| !is_paused && takes_mailed_codes(own));
     let proof = NewProof { id: state.entropy.id(now), purpose: ProofPurpose::Reset, email_key: key, account: None };
     let (kind, to, locale) = match &known {
         Some(own) => (LetterKind::Reset, own.email().clone(), own.profile().locale.clone()),
@@ -137,13 +140,13 @@ async fn find_proof(state: &State, code: Option<JoinCode>, purpose: ProofPurpose
 }
 
 /// Sets a new passphrase with a code that was sent to the address. Every session ends, passkeys are taken away, an
-/// address that was asked for and is not proved is forgotten, and the owner is told. For a day only devices log in that the account knows, if it knows
-/// any.
+/// address that was asked for and is not proved is forgotten, and the owner is told. For a day only devices log in that
+/// the account knows, if it knows any.
 ///
 /// # Errors
 ///
-/// [`crate::kernel::Code::CodeInvalid`]; [`Error::Invalid`] for a passphrase that is too easy: the code then stays
-/// good.
+/// [`crate::kernel::Code::CodeInvalid`], also while resets are paused; [`Error::Invalid`] for a passphrase that is too
+/// easy: the code then stays good.
 pub async fn confirm_reset(
     state: &State,
     passwords: &Passwords,
@@ -162,12 +165,13 @@ pub async fn confirm_reset(
     let change = AccountChange { credential: Some(credential), profile, ..unchanged };
     let vault = state.vault.clone();
     let unit = state.db.write(move |tx| {
-        if !proofs::redeem(tx, &proof, now)? {
+        // A code that was sent before the pause began sets nothing either.
+        if proofs::is_reset_paused(tx, own.email_key(), now)? || !proofs::redeem(tx, &proof, now)? {
             return Err(refused());
         }
         let change = AccountChange { guarded_until: own.guarded_after_reset(tx, now)?, ..change.clone() };
         own.store(tx, &change, now)?;
-        upkeep::end_sessions(tx, own.account(), None, now)?;
+        upkeep::end_sessions_at_reset(tx, own.account(), now)?;
         factors::forget_passkeys(tx, &own, &vault, now)?;
         upkeep::forgive(tx, &vault, (own.email_key(), network), now)?;
         own.tell_owner(tx, &vault, None, SecurityEvent::PassphraseReset, now)

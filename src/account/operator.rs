@@ -60,7 +60,7 @@ pub async fn enable(state: &State, email: &Email) -> Result<bool> {
     state.db.write(move |tx| operator::enable(tx, &own, &vault, now)).await
 }
 
-/// Ends every session of an account. Its devices keep what they hold.
+/// Ends every session of an account. Its devices keep what they hold, and none of them counts as known any more.
 ///
 /// # Errors
 ///
@@ -86,7 +86,8 @@ pub async fn prove_address(state: &State, email: &Email) -> Result<bool> {
 }
 
 /// Takes the second factor and all passkeys of an account away, ends its sessions and tells its owner. After a mailed
-/// reset it does so only with `force`.
+/// reset it does so only with `force`. For 24 hours no mailed code sets its passphrase: whoever reads the owner's mail
+/// may have asked for this.
 ///
 /// # Errors
 ///
@@ -94,6 +95,7 @@ pub async fn prove_address(state: &State, email: &Email) -> Result<bool> {
 /// same time.
 pub async fn forget_factors(state: &State, email: &Email, force: bool) -> Result<Forgetting> {
     let (own, now, vault) = (find(state, email).await?, state.clock.now(), state.vault.clone());
+    let pause = state.entropy.id(now);
     let unit = state.db.write(move |tx| {
         if !operator::summary(tx, &own, now)?.has_factors() {
             // A repetition, too, is answered once it stands in the ledger.
@@ -104,6 +106,7 @@ pub async fn forget_factors(state: &State, email: &Email, force: bool) -> Result
             return Ok(Forgetting::ResetLately);
         }
         operator::forget_factors(tx, &own, &vault, now)?;
+        proofs::pause_resets(tx, &vault, (pause, own.email_key()), now)?;
         Ok(Forgetting::Done)
     });
     unit.await

@@ -250,9 +250,10 @@ async fn request_passphrase_reset(
 
 /// Set a new passphrase with a code
 ///
-/// Ends every session of the account and takes its passkeys away; the devices keep what they hold. Another address that was asked for and is not
-/// proved yet is forgotten. A letter tells the owner. Nothing that was written is lost. If a device was logged in, a log-in
-/// needs the `device_token` of such a device for 24 hours, or a second factor.
+/// Ends every session of the account and takes its passkeys away; the devices keep what they hold. Another address that
+/// was asked for and is not proved yet is forgotten. A letter tells the owner. Nothing that was written is lost. If a
+/// device was logged in, or had logged out by itself, a log-in needs the `device_token` of such a device for 24 hours,
+/// or a second factor.
 #[utoipa::path(tag = "identity", request_body = ConfirmPassphraseReset, security(()),
     responses((status = 200, description = "The passphrase is set", body = AccountChangedView), AuthErrors))]
 #[post("/auth/passphrase-reset/confirm")]

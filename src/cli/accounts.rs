@@ -24,7 +24,8 @@ pub(super) enum AccountCommand {
     Enable(Named),
     /// End every session of an account, on all devices, which keep what they hold.
     ///
-    /// The event stands in its owner's list. An SQLite file belongs to one server: stop it first.
+    /// None of them counts as known any more: after a reset by mail any device logs in. The event stands in its owner's
+    /// list. An SQLite file belongs to one server: stop it first.
     LogOut(Named),
     /// Note that the address of an account is its owner's, who has lost the passphrase before they proved it.
     ///
@@ -33,8 +34,10 @@ pub(super) enum AccountCommand {
     ProveAddress(Named),
     /// Take the second factor, its recovery codes and all passkeys away from an owner who has lost them.
     ///
-    /// See in person who asks: the passphrase alone logs in afterwards, and whoever reads the owner's mail sets a new
-    /// one. All sessions end, and a letter tells the owner. An SQLite file belongs to one server: stop it first.
+    /// See in person who asks: the passphrase alone logs in afterwards. All sessions end, a letter tells the owner, and
+    /// for 24 hours no mailed code sets the passphrase. For an owner who has lost the passphrase as well the order is:
+    /// prove-address where the address is not proved, the reset by mail, a day later this command. An SQLite file
+    /// belongs to one server: stop it first.
     ForgetFactors {
         #[command(flatten)]
         named: Named,
@@ -121,7 +124,7 @@ fn forgotten(came: Forgetting) -> Result<String> {
     let line = match came {
         Forgetting::Done => {
             "the second factor and all passkeys are gone, and all sessions have ended; the passphrase alone logs in \
-             now, and a letter tells the owner"
+             now, no mailed code sets it for 24 hours, and a letter tells the owner"
         }
         Forgetting::Nothing => "the account has neither second factor nor passkeys: nothing has changed",
         Forgetting::ResetLately => {

@@ -227,7 +227,7 @@ pub fn open_session(
     let refresh = URL_SAFE_NO_PAD.encode(opening.refresh);
     store::insert_refresh(tx, &refresh_hash(vault, &refresh), opening.session, now)?;
     let access = tokens.issue(account, opening.session, now)?;
-    let device = device_token(vault, &owner.email_key, opening.session);
+    let device = device_token(vault, account, opening.session);
     Ok(SessionTokens { account, session: opening.session, access, refresh, device })
 }
 
@@ -305,7 +305,7 @@ pub async fn refresh(state: &State, tokens: std::sync::Arc<Tokens>, presented: S
             store::update_session(tx, &SessionRow { last_used_at: At(now), expires_at, ..session })?;
         }
         let access = tokens.issue(account_id, id, now)?;
-        let device = device_token(&vault, &account.email_key, id);
+        let device = device_token(&vault, account_id, id);
         let grant = SessionTokens { account: account_id, session: id, access, refresh: next.clone(), device };
         Ok(Ok((account, profile, grant)))
     });
@@ -336,7 +336,7 @@ pub async fn revoke(state: &State, tokens: &Tokens, presented: String) -> Result
                 _ => None,
             },
         };
-        session.map_or(Ok(()), |session| store::mark_revoked(tx, session, Ending::Wanted, now))
+        session.map_or(Ok(()), |session| store::mark_revoked(tx, session, Ending::LoggedOut, now))
     };
     state.db.write(unit).await
 }
@@ -344,7 +344,7 @@ pub async fn revoke(state: &State, tokens: &Tokens, presented: String) -> Result
 /// Ends the caller's session.
 pub fn log_out<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<()> {
     let session = store::hold_session(tx, live.session())?.ok_or(Error::NotFound)?;
-    store::mark_revoked(tx, session, Ending::Wanted, live.now())
+    store::mark_revoked(tx, session, Ending::LoggedOut, live.now())
 }
 
 /// Ends another session of the caller's, for good. One that is over already stays as it is.

@@ -2,6 +2,8 @@
 //!
 //! A stranger's failures are counted for the account and their network, and for the account. A device that the account
 //! knows presents the token of an earlier log-in: its failures are counted apart, so that nobody locks out the owner.
+//! That token is of the account, not of its address, and counts apart as well once the device was thrown out: it lets
+//! nobody in. Only for a day after a reset does it help to log in, and then a thrown-out device is a stranger's.
 //! Codes of a second factor have counters of their own, which the right passphrase does not set back.
 //! The counters lie in the database under keyed hashes, for addresses that no account has, too: the same rows are
 //! written for them.
@@ -16,7 +18,7 @@ use uuid::Uuid;
 
 use super::store;
 use crate::db::Tx;
-use crate::kernel::id::Session;
+use crate::kernel::id::{Account, Session};
 use crate::kernel::{Id, Result};
 use crate::vault::{MacLabel, Vault};
 
@@ -56,54 +58,73 @@ struct Counter {
 #[derive(Clone, Debug)]
 pub(super) struct Attempt {
     counters: Vec<Counter>,
-    known_device: bool,
+    /// The session in which the account came to know the device; `None` for a stranger.
+    device: Option<Id<Session>>,
 }
 
 impl Attempt {
-    /// Finds the counters of an attempt from `network` with the address of this keyed hash. A token that is not of this
-    /// account counts as none; attempts without a network count as those of one.
-    pub(super) fn new(vault: &Vault, email_key: &[u8], device_token: Option<&str>, network: Option<IpAddr>) -> Self {
-        Self::at(PASSPHRASE, vault, email_key, (device_token, network))
+    /// Finds the counters of an attempt from `network` with the address of this keyed hash, and its account: for an
+    /// address that nobody has, an id that no account has. A token that is not of this account counts as none; attempts
+    /// without a network count as those of one.
+    pub(super) fn new(
+        vault: &Vault,
+        (account, email_key): (Id<Account>, &[u8]),
+        device_token: Option<&str>,
+        network: Option<IpAddr>,
+    ) -> Self {
+        Self::at(PASSPHRASE, vault, (account, email_key), (device_token, network))
     }
 
     /// Finds the counters of the code of such an attempt.
     pub(super) fn with_code(
         vault: &Vault,
-        email_key: &[u8],
+        (account, email_key): (Id<Account>, &[u8]),
         device_token: Option<&str>,
         network: Option<IpAddr>,
     ) -> Self {
-        Self::at(CODE, vault, email_key, (device_token, network))
+        Self::at(CODE, vault, (account, email_key), (device_token, network))
     }
 
     fn at(
         guessed: Guessed,
         vault: &Vault,
-        email_key: &[u8],
+        (account, email_key): (Id<Account>, &[u8]),
         (device_token, network): (Option<&str>, Option<IpAddr>),
     ) -> Self {
+        match device_token.and_then(|token| device_of(vault, account, token)) {
+            Some(session) => Self::by_device(guessed, vault, account, session),
+            None => Self::by_network(guessed, vault, email_key, network),
+        }
+    }
+
+    fn by_device(guessed: Guessed, vault: &Vault, account: Id<Account>, session: Id<Session>) -> Self {
+        let (account, device) = (account.uuid(), session.uuid());
+        let of_device = (guessed.device, device.as_bytes().as_slice());
+        Self { counters: vec![counter(vault, account.as_bytes(), of_device, OF_DEVICE)], device: Some(session) }
+    }
+
+    fn by_network(guessed: Guessed, vault: &Vault, email_key: &[u8], network: Option<IpAddr>) -> Self {
         let network = network.map(|network| network.to_string()).unwrap_or_default();
-        let device = device_token.and_then(|token| device_of(vault, email_key, token));
-        let counters = match device {
-            Some(session) => vec![of_device(guessed, vault, email_key, session)],
-            None => vec![
-                counter(vault, email_key, (guessed.network, network.as_bytes()), OF_NETWORK),
-                counter(vault, email_key, (guessed.account, b""), OF_ACCOUNT),
-            ],
-        };
-        Self { counters, known_device: device.is_some() }
+        let counters = vec![
+            counter(vault, email_key, (guessed.network, network.as_bytes()), OF_NETWORK),
+            counter(vault, email_key, (guessed.account, b""), OF_ACCOUNT),
+        ];
+        Self { counters, device: None }
+    }
+
+    /// Finds the counters of a stranger's attempt from `network`.
+    pub(super) fn of_stranger(vault: &Vault, email_key: &[u8], network: Option<IpAddr>) -> Self {
+        Self::by_network(PASSPHRASE, vault, email_key, network)
     }
 
     /// Finds the counter of an attempt to prove oneself within a session.
-    pub(super) fn of_session(vault: &Vault, email_key: &[u8], session: Id<Session>) -> Self {
-        let counters = vec![of_device(PASSPHRASE, vault, email_key, session)];
-        Self { counters, known_device: true }
+    pub(super) fn of_session(vault: &Vault, account: Id<Account>, session: Id<Session>) -> Self {
+        Self::by_device(PASSPHRASE, vault, account, session)
     }
 
     /// Finds the counter of a code that is shown within a session.
-    pub(super) fn of_code(vault: &Vault, email_key: &[u8], session: Id<Session>) -> Self {
-        let counters = vec![of_device(CODE, vault, email_key, session)];
-        Self { counters, known_device: true }
+    pub(super) fn of_code(vault: &Vault, account: Id<Account>, session: Id<Session>) -> Self {
+        Self::by_device(CODE, vault, account, session)
     }
 
     /// Whether log-ins rest. Nothing is counted.
@@ -117,9 +138,17 @@ impl Attempt {
         Ok(false)
     }
 
-    /// Whether it comes from a device that the account knows.
+    /// Whether it comes from a device that the account knows, perhaps one that was thrown out.
     pub(super) fn is_of_known_device(&self) -> bool {
-        self.known_device
+        self.device.is_some()
+    }
+
+    /// Whether it comes from a device that logs in while the account is guarded: nobody has thrown it out. One whose
+    /// session is cleared is a stranger's.
+    pub(super) fn passes_guard(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<bool> {
+        let Some(session) = self.device else { return Ok(false) };
+        // Not held: a unit that ends sessions may hold them while it waits for the account.
+        Ok(store::find_live(tx, session)?.is_some_and(|(session, _)| session.knows_device(now)))
     }
 
     /// Sets the counters back.
@@ -152,12 +181,9 @@ impl Attempt {
     }
 }
 
-fn counter(vault: &Vault, email_key: &[u8], (what, of): (&[u8], &[u8]), allowance: Allowance) -> Counter {
-    Counter { key: vault.mac(MacLabel::Attempts, &[what, email_key, of]).to_vec(), allowance }
-}
-
-fn of_device(guessed: Guessed, vault: &Vault, email_key: &[u8], session: Id<Session>) -> Counter {
-    counter(vault, email_key, (guessed.device, session.uuid().as_bytes()), OF_DEVICE)
+/// Makes a counter for `owner`: the keyed hash of an address, or the id of an account.
+fn counter(vault: &Vault, owner: &[u8], (what, of): (&[u8], &[u8]), allowance: Allowance) -> Counter {
+    Counter { key: vault.mac(MacLabel::Attempts, &[what, owner, of]).to_vec(), allowance }
 }
 
 impl Allowance {
@@ -169,17 +195,17 @@ impl Allowance {
 }
 
 /// Makes the token by which the device of a session is known at its next log-in. Nothing of it is stored.
-pub(super) fn device_token(vault: &Vault, email_key: &[u8], session: Id<Session>) -> String {
+pub(super) fn device_token(vault: &Vault, account: Id<Account>, session: Id<Session>) -> String {
     let id = session.uuid();
-    let mac = vault.mac(MacLabel::Device, &[email_key, id.as_bytes()]);
+    let mac = vault.mac(MacLabel::Device, &[account.uuid().as_bytes(), id.as_bytes()]);
     URL_SAFE_NO_PAD.encode([id.as_bytes().as_slice(), mac.as_slice()].concat())
 }
 
-/// Returns the session whose device a token is of, if it was made for this address.
-fn device_of(vault: &Vault, email_key: &[u8], token: &str) -> Option<Id<Session>> {
+/// Returns the session whose device a token is of, if it was made for this account.
+fn device_of(vault: &Vault, account: Id<Account>, token: &str) -> Option<Id<Session>> {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
     let (id, mac) = bytes.split_at_checked(16)?;
-    let ours = vault.mac(MacLabel::Device, &[email_key, id]);
+    let ours = vault.mac(MacLabel::Device, &[account.uuid().as_bytes(), id]);
     let session = Id::from_uuid(Uuid::from_slice(id).ok()?);
     bool::from(ours.as_slice().ct_eq(mac)).then_some(session)
 }

@@ -162,7 +162,7 @@ pub async fn look_at<K: AccountPolicy>(state: &State, caller: &Claimed<K>, code:
         totp::step_of(&doc.secret, &code, now, i64::MIN).is_some()
             || totp::recovery_number(&doc.recovery, &code).is_some()
     });
-    let attempt = Attempt::of_code(&state.vault, own.email_key(), caller.session());
+    let attempt = Attempt::of_code(&state.vault, own.account(), caller.session());
     let fits = state.db.write(move |tx| attempt.count(tx, known, now)).await?;
     Ok(TypedCode { keys: own.keys().clone(), code, fits })
 }

@@ -110,8 +110,8 @@ impl CheckedAttempt {
             return Ok(Verdict::Refused(Code::CredentialsWrong));
         }
         // Whoever reads the mail of somebody else has set that passphrase, perhaps.
-        let is_proved = with_code || self.attempt.is_of_known_device();
-        if !is_proved && row.is_some_and(|row| row.is_guarded(now)) {
+        let is_guarded = !with_code && row.is_some_and(|row| row.is_guarded(now));
+        if is_guarded && !self.attempt.passes_guard(tx, now)? {
             return Ok(Verdict::Refused(Code::KnownDeviceRequired));
         }
         Ok(Verdict::Welcome { with_code })
@@ -153,11 +153,13 @@ pub async fn log_in(
     let LogInAttempt { email, passphrase, code, passkey, device_token, device_name, network } = attempt;
     let now = state.clock.now();
     let email_key = email_key(&state.vault, &email);
-    let attempt = Attempt::new(&state.vault, &email_key, device_token.as_deref(), network);
-    let code_attempt = Attempt::with_code(&state.vault, &email_key, device_token.as_deref(), network);
-    let found = state.db.read(move |tx| store::find_by_email(tx, &email_key)).await?;
+    let sought = email_key.clone();
+    let found = state.db.read(move |tx| store::find_by_email(tx, &sought)).await?;
     // An unknown address gets an id that no account has, so that the same look-ups are made.
     let account = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |found| found.account.id);
+    let owner = (account, email_key.as_slice());
+    let attempt = Attempt::new(&state.vault, owner, device_token.as_deref(), network);
+    let code_attempt = Attempt::with_code(&state.vault, owner, device_token.as_deref(), network);
     let keys = state.vault.keys_from_keyring(account.uuid()).await?;
     let credential = credential_of(found.as_ref(), keys.as_ref());
     let (typed, outdated) = (passphrase.clone(), passwords.is_outdated(&credential));

@@ -13,6 +13,8 @@
 //! - The owner sees, names and ends their sessions ([`sessions`]) and is told of new devices ([`security_events`]), also
 //!   with a letter: one of each kind an hour at most. What comes sooner is told by the next one.
 //! - Failed log-ins of strangers lock out strangers alone: a device that has logged in before is counted apart.
+//! - For a day after a reset by mail a log-in needs a second factor or a device that nobody has thrown out, if there is
+//!   one.
 //! - The passphrase, the address and the name of an account change in one way ([`upkeep`]): profile and credential are
 //!   sealed anew under the next version of its row, so that no older one opens there again.
 //! - An account may have a second factor ([`factors`]): time-based codes, each good once, and ten recovery codes.

@@ -75,7 +75,8 @@ pub fn enable(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timest
     Ok(true)
 }
 
-/// Ends every session of an account. Its devices keep what they hold.
+/// Ends every session of an account. Its devices keep what they hold, and none of them counts as known any more: a
+/// reset then guards nothing, since nobody could pass.
 ///
 /// # Errors
 ///

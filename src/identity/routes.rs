@@ -197,8 +197,8 @@ impl From<SessionTokens> for TokensView {
 /// rest. An account with a second factor answers the right passphrase alone with 401 `second_factor_required`: send the
 /// same again with `code`, or with `passkey`. A passkey counts as a code also where there is no second factor: a wrong
 /// one is refused with 401 `second_factor_wrong`. For 24 hours after a code from a letter has set the passphrase,
-/// devices that were not logged in before are told `known_device_required`, unless they send a passkey or, where there
-/// is a second factor, a code.
+/// devices that were not logged in before, or were logged out from elsewhere, are told `known_device_required`, unless
+/// they send a passkey or, where there is a second factor, a code.
 #[utoipa::path(tag = "identity", request_body = LogIn, security(()),
     responses((status = 200, description = "Logged in", body = SignedInView), PasskeyErrors))]
 #[post("/auth/login")]

@@ -130,9 +130,9 @@ pub fn end<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Option<&K
     let (account, now) = (live.account(), live.now());
     let own = store::hold_session(tx, id)?.filter(|session| session.account_id == account);
     let session = own.ok_or(Error::NotFound)?;
-    let ended = session.revoked_at.is_some();
-    store::mark_revoked(tx, session, Ending::Wanted, now)?;
-    match keys.filter(|_| !ended && id != live.session()) {
+    let (ended, is_current) = (session.revoked_at.is_some(), id == live.session());
+    store::mark_revoked(tx, session, if is_current { Ending::LoggedOut } else { Ending::Wanted }, now)?;
+    match keys.filter(|_| !ended && !is_current) {
         Some(keys) => tell_owner(tx, (vault, keys), account, Some(id), SecurityEvent::SessionEnded, now),
         None => Ok(()),
     }
@@ -176,6 +176,7 @@ pub(super) fn forget_proofs(
 }
 
 /// Ends the live sessions of an account but `kept`, and returns their number. Listeners hear of it after the commit.
+/// Devices that logged out by themselves are thrown out as well, unless the cause is a reset: that throws none out.
 ///
 /// # Errors
 ///
@@ -188,6 +189,9 @@ pub(super) fn end_live(
     now: Timestamp,
 ) -> Result<usize> {
     let mut ended = 0;
+    if cause != Ending::Reset {
+        store::throw_out_logged_out(tx, account)?;
+    }
     for session in store::hold_live_sessions(tx, account, now)? {
         if Some(session.id) != kept {
             store::mark_revoked(tx, session, cause, now)?;

@@ -13,8 +13,9 @@ pub(super) use factors::{
 };
 pub(super) use sessions::{
     Ending, NamedSession, RefreshFound, SessionRow, delete_over, delete_spent, displace, find_live, find_refresh,
-    find_refresh_owner, hold_live_sessions, hold_named_session, hold_session, insert_refresh, insert_session,
-    list_sessions, mark_revoked, mark_spent, refresh_is_unspent, update_name, update_session,
+    find_refresh_owner, hold_live_sessions, hold_logged_out_sessions, hold_named_session, hold_session, insert_refresh,
+    insert_session, list_sessions, mark_revoked, mark_spent, refresh_is_unspent, throw_out_logged_out, update_name,
+    update_session,
 };
 
 use super::model::AccountKind;
@@ -55,7 +56,7 @@ authentic! {
         factor_since: Option<At>,
         /// The instant from which its lock is on.
         lock_since: Option<At>,
-        /// The instant until which only devices that it knows log in.
+        /// The instant until which only devices that it knows log in, unless it has a second factor.
         guarded_until: Option<At>,
     }
 }

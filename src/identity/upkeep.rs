@@ -19,8 +19,9 @@ use crate::kernel::{Error, Id, Result};
 use crate::state::State;
 use crate::vault::{Keys, Vault};
 
-/// The time after a reset of the passphrase in which only devices that the account knows log in.
-const GUARDED: SignedDuration = SignedDuration::from_hours(24);
+/// The time after a reset of the passphrase in which only devices that the account knows log in. It is not longer than
+/// the row of a session is kept after its end: a device that was known when it began is known until it is over.
+const GUARDED: SignedDuration = store::KEPT;
 
 /// An account as it was read before a unit, opened.
 pub struct AccountSnapshot {
@@ -127,14 +128,18 @@ impl AccountSnapshot {
     }
 
     /// Returns the instant until which only devices that the account knows log in, after a code from a letter set its
-    /// passphrase: whoever reads the mail may be somebody else. It counts as knowing one while a session of it is live,
-    /// so nobody is kept out whose sessions have ended with the devices. A second reset takes nothing back.
+    /// passphrase: whoever reads the mail may be somebody else. It knows the devices of live sessions, and those that
+    /// logged out by themselves as long as they could have stayed logged in: such a phone keeps its device token.
+    /// Devices that were thrown out, by their owner, a change of the passphrase or the operator, are not known: where
+    /// there is no other, nobody is kept out. A second reset takes nothing back.
     ///
     /// # Errors
     ///
     /// When the database cannot be read.
     pub fn guarded_after_reset(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<Timestamp>> {
-        let knows_device = !store::hold_live_sessions(tx, self.row.id, now)?.is_empty();
+        let has_live = !store::hold_live_sessions(tx, self.row.id, now)?.is_empty();
+        let logged_out = store::hold_logged_out_sessions(tx, self.row.id)?;
+        let knows_device = has_live || logged_out.iter().any(|session| session.expires_at.0 > now);
         let until = knows_device.then(|| now.saturating_add(GUARDED).unwrap_or(now));
         Ok(until.or_else(|| self.row.guarded_until.map(|at| at.0).filter(|until| *until > now)))
     }
@@ -256,7 +261,7 @@ pub async fn fits(
 ) -> Result<bool> {
     let credential = own.credential.clone().unwrap_or_else(Credential::nobody);
     let fits = passwords.fits(passphrase, credential).await?;
-    let attempt = Attempt::of_session(&state.vault, own.email_key(), session);
+    let attempt = Attempt::of_session(&state.vault, own.account(), session);
     state.db.write(move |tx| attempt.count(tx, fits, now)).await
 }
 
@@ -272,7 +277,7 @@ pub fn forgive(
     (email_key, network): (&[u8], Option<IpAddr>),
     now: Timestamp,
 ) -> Result<()> {
-    Attempt::new(vault, email_key, None, network).forget(tx, now)
+    Attempt::of_stranger(vault, email_key, network).forget(tx, now)
 }
 
 /// Ends the sessions of an account. Their devices are told to erase what they hold.
@@ -282,6 +287,16 @@ pub fn forgive(
 /// When the database cannot be written.
 pub fn revoke_sessions(tx: &mut Tx<'_>, account: Id<Account>, now: Timestamp) -> Result<()> {
     end_live(tx, account, None, Ending::Wanted, now).map(drop)
+}
+
+/// Ends the sessions of an account whose passphrase a code from a letter has set. Their devices keep what they hold,
+/// and the account still knows them.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn end_sessions_at_reset(tx: &mut Tx<'_>, account: Id<Account>, now: Timestamp) -> Result<()> {
+    end_live(tx, account, None, Ending::Reset, now).map(drop)
 }
 
 /// Ends the sessions of an account but `kept`. Their devices keep what they hold.

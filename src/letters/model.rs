@@ -105,6 +105,8 @@ pub enum ProofPurpose {
     Reset,
     /// A new account.
     Register,
+    /// Nothing: no letter carries its code. For as long as it lasts, codes set no passphrase with its address.
+    ResetPause,
 }
 
 impl ProofPurpose {
@@ -114,6 +116,7 @@ impl ProofPurpose {
             Self::Verify => 1,
             Self::Reset => 2,
             Self::Register => 3,
+            Self::ResetPause => 4,
         }
     }
 
@@ -121,7 +124,7 @@ impl ProofPurpose {
     pub const fn lifetime(self) -> SignedDuration {
         match self {
             Self::Reset => SignedDuration::from_mins(30),
-            Self::Verify | Self::Register => SignedDuration::from_hours(24),
+            Self::Verify | Self::Register | Self::ResetPause => SignedDuration::from_hours(24),
         }
     }
 }

@@ -120,6 +120,33 @@ pub fn last_reset(tx: &mut Tx<'_>, email_key: &[u8], since: Timestamp) -> Result
     store::find_last_use(tx, email_key, ProofPurpose::Reset, since)
 }
 
+/// Pauses resets by mail of the account with an address for 24 hours. Codes that were sent before set no passphrase
+/// either, since they work for a shorter time.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn pause_resets(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    (id, email_key): (Id<AddressProof>, &[u8]),
+    now: Timestamp,
+) -> Result<()> {
+    let pause = NewProof { id, purpose: ProofPurpose::ResetPause, email_key: email_key.to_vec(), account: None };
+    // Without room for another, five pauses have begun within the hour.
+    issue(tx, vault, &pause, now).map(drop)
+}
+
+/// Whether resets by mail of the account with an address are paused.
+///
+/// # Errors
+///
+/// When the database cannot be read.
+pub fn is_reset_paused(tx: &mut Tx<'_>, email_key: &[u8], now: Timestamp) -> Result<bool> {
+    let since = now.saturating_sub(ProofPurpose::ResetPause.lifetime()).unwrap_or(now);
+    Ok(store::count_proofs(tx, email_key, ProofPurpose::ResetPause, since)? > 0)
+}
+
 /// Makes the proofs that an account has asked for void: their codes do nothing any more.
 ///
 /// # Errors

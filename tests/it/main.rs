@@ -68,6 +68,7 @@ mod items;
 mod joining;
 mod journal;
 mod kills;
+mod known_devices;
 mod known_faults;
 mod languages;
 mod leaks;

@@ -8,8 +8,8 @@ use afterglow::kernel::{Clock, Email, Error};
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::account_life::{ANN, Scene, forgets, log_in, mail, sets};
-use crate::support::accounts::{has_proved_address, with_factor};
+use crate::account_life::{ANN, Scene, forgets, log_in, log_in_again, mail, seen, sets, written};
+use crate::support::accounts::{code_sent_to, has_proved_address, with_factor};
 use crate::support::app::TestApp;
 use crate::support::authenticator::with_passkey;
 use crate::support::child;
@@ -70,6 +70,9 @@ async fn whoever_never_proved_the_address_and_lost_everything_is_let_in_by_the_o
     assert!(operator::prove_address(state, &at(ANN)).await.unwrap());
     assert!(!operator::prove_address(state, &at(ANN)).await.unwrap(), "again it changes nothing");
     resets(&app, ANN).await;
+    // The phone that she logged out is known for a while, and might be at hand.
+    log_in(&app, ANN, NEW).await.expect(401).refused("known_device_required");
+    app.wait(SignedDuration::from_hours(24));
     let ann = Person::of(&app, &log_in(&app, ANN, NEW).await.ok());
     assert_eq!(ann.entry(&entry).await.ok().text("/text/title"), "By the lake");
     assert_eq!(told(&ann, "email_verified").await, 1);
@@ -143,8 +146,8 @@ async fn within_a_day_of_a_mailed_reset_factors_are_forgotten_only_by_force() {
         has_proved_address(who).await;
         with_factor(who).await;
     }
-    // No session of his is left, so no guard tells of the reset.
-    ben.act("/v1/auth/logout").send().await.no_content();
+    // No device of his is known, so no guard tells of the reset.
+    operator::log_out(&app.server.state, &at(BEN)).await.unwrap();
     for address in [ANN, BEN] {
         resets(&app, address).await;
     }
@@ -162,6 +165,45 @@ async fn within_a_day_of_a_mailed_reset_factors_are_forgotten_only_by_force() {
     assert_eq!(forgets_factors(&app, BEN, false).await, Forgetting::Done);
     log_in(&app, BEN, NEW).await.ok();
     assert_eq!(Tables::of(&app).count("second_factors"), 0);
+}
+
+/// Whoever talked the operator into it over the phone reads the mail, and would set a new passphrase next.
+#[actix_web::test]
+async fn for_a_day_after_factors_were_forgotten_no_mailed_code_sets_a_passphrase() {
+    let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+    has_proved_address(&ann).await;
+    with_factor(&ann).await;
+    forgets(&app, ANN).await;
+    let sent = mail(&app, ANN).await;
+    let early = sent.iter().find(|post| post.subject.contains("new passphrase")).unwrap().code();
+    assert_eq!(forgets_factors(&app, ANN, false).await, Forgetting::Done);
+    sets(&app, &early, NEW).await.expect(422).refused("code_invalid");
+    mail(&app, ANN).await;
+
+    // Who asks now is answered as ever, also with what is stored; no letter leaves, and its code would do nothing.
+    app.wait(SignedDuration::from_secs(1));
+    let mut asked = Vec::new();
+    for address in [ANN, "nobody.here@example.org"] {
+        let before = written(&app);
+        let answer = forgets(&app, address).await;
+        let more: Vec<i64> = written(&app).iter().zip(before).map(|(after, before)| after - before).collect();
+        asked.push((seen(&answer), more));
+    }
+    assert_eq!(asked[0], asked[1]);
+    assert!(mail(&app, ANN).await.is_empty());
+    let unsent = code_sent_to(&app, ANN).await;
+    sets(&app, &unsent, NEW).await.expect(422).refused("code_invalid");
+    assert_eq!(Tables::of(&app).count("address_proofs WHERE used_at IS NOT NULL"), 0);
+
+    // Nobody is kept out who knows the passphrase, on whatever device.
+    log_in(&app, ANN, NEW).await.expect(401).refused("credentials_wrong");
+    let device = log_in(&app, ANN, PASSPHRASE).await.ok().text("/tokens/device_token");
+    app.wait(SignedDuration::from_hours(24) - SignedDuration::from_secs(2));
+    forgets(&app, ANN).await;
+    assert!(mail(&app, ANN).await.is_empty(), "a second is left");
+    app.wait(SignedDuration::from_secs(1));
+    resets(&app, ANN).await;
+    log_in_again(&app, NEW, &device).await.ok();
 }
 
 /// Runs a command on an account: whether it succeeded, and what it printed.

@@ -41,7 +41,8 @@ pub(in crate::identity) async fn log_in(
     let shown = proofs::look_at(state, assertion, now).await?;
     let (account, keys) = shown.owner().ok_or_else(refused)?;
     let found = state.db.read(move |tx| store::find_documents(tx, account)).await?.ok_or_else(refused)?;
-    let attempt = Attempt::new(&state.vault, &found.account.email_key, device_token.as_deref(), network);
+    let address = (account, found.account.email_key.as_slice());
+    let attempt = Attempt::new(&state.vault, address, device_token.as_deref(), network);
     let (vault, unit_keys) = (state.vault.clone(), keys.clone());
     let opening = SessionSecrets::draw(state, now).with_code(true);
     let verdict = state.db.write(move |tx: &mut Tx<'_>| {

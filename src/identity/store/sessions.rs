@@ -56,7 +56,16 @@ authentic! {
 impl SessionRow {
     /// Whether it was ended on purpose. The device then erases its data.
     pub(in crate::identity) fn revoked(&self) -> bool {
-        self.revoked_cause == Some(Ending::Wanted.number())
+        let on_purpose = [Ending::Wanted, Ending::LoggedOut].map(Ending::number);
+        self.revoked_cause.is_some_and(|cause| on_purpose.contains(&cause))
+    }
+
+    /// Whether the account knows its device while it is guarded: nobody has thrown it out. A session that ran out was
+    /// not thrown out; it counts for another day, until it is cleared.
+    pub(in crate::identity) fn knows_device(&self, now: Timestamp) -> bool {
+        let harmless = [Ending::Displaced, Ending::Epoch, Ending::LoggedOut, Ending::Reset].map(Ending::number);
+        let thrown_out = self.revoked_cause.is_some_and(|cause| !harmless.contains(&cause));
+        !thrown_out && self.expires_at.0 > now.saturating_sub(KEPT).unwrap_or(now)
     }
 
     /// Whether it, or its account, is over at `now`. Unless it was ended on purpose the device keeps its data.
@@ -115,6 +124,24 @@ pub(in crate::identity) fn hold_live_sessions(
         .select(columns::<Stored<SessionRow>>());
     let found: Vec<Stored<SessionRow>> = locked!(tx, for_update, live)?;
     checked(tx, found)
+}
+
+/// Holds the sessions of an account whose own devices logged out, until the unit ends.
+pub(in crate::identity) fn hold_logged_out_sessions(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<SessionRow>> {
+    let logged_out = sessions::table
+        .filter(sessions::account_id.eq(account))
+        .filter(sessions::revoked_cause.eq(Ending::LoggedOut.number()))
+        .select(columns::<Stored<SessionRow>>());
+    let found: Vec<Stored<SessionRow>> = locked!(tx, for_update, logged_out)?;
+    checked(tx, found)
+}
+
+/// Throws the devices of an account out that logged out by themselves.
+pub(in crate::identity) fn throw_out_logged_out(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
+    for row in hold_logged_out_sessions(tx, account)? {
+        update_session(tx, &SessionRow { revoked_cause: Some(Ending::Wanted.number()), ..row })?;
+    }
+    Ok(())
 }
 
 /// Inserts a session whose device has no name yet.
@@ -198,9 +225,9 @@ pub(in crate::identity) fn hold_session(tx: &mut Tx<'_>, id: Id<Session>) -> Res
 }
 
 /// The reason why a session ended. The numbers are stored.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::identity) enum Ending {
-    /// It was ended on purpose; the device erases its data.
+    /// Another device, or an admin, ended it on purpose; the device erases its data.
     Wanted,
     /// A spent refresh token was sent again.
     Reuse,
@@ -208,8 +235,12 @@ pub(in crate::identity) enum Ending {
     Displaced,
     /// A new epoch of the data has begun; the device keeps its data.
     Epoch,
-    /// The passphrase was changed, or the account disabled; the device keeps its data.
+    /// The passphrase was changed, the account disabled, or the operator ended it; the device keeps its data.
     Account,
+    /// Its own device logged out, and erases its data.
+    LoggedOut,
+    /// A code from a letter set the passphrase; the device keeps its data.
+    Reset,
 }
 
 impl Ending {
@@ -220,6 +251,8 @@ impl Ending {
             Self::Displaced => 3,
             Self::Epoch => 4,
             Self::Account => 5,
+            Self::LoggedOut => 6,
+            Self::Reset => 7,
         }
     }
 }
@@ -269,7 +302,8 @@ pub(in crate::identity) fn mark_revoked(tx: &mut Tx<'_>, row: SessionRow, cause:
         return Ok(());
     }
     // One whose device need not be told to erase anything is cleared a day later, as if it had run out.
-    let expires_at = if matches!(cause, Ending::Wanted | Ending::Reuse) { row.expires_at } else { At(now) };
+    let is_kept = matches!(cause, Ending::Wanted | Ending::Reuse | Ending::LoggedOut);
+    let expires_at = if is_kept { row.expires_at } else { At(now) };
     update_session(
         tx,
         &SessionRow { expires_at, revoked_at: Some(At(now)), revoked_cause: Some(cause.number()), ..row },
