@@ -98,10 +98,11 @@ pub(super) fn find_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<Ac
     found.map_or(Ok(None), |row| row.checked(tx))
 }
 
-/// Finds an account, and holds it as it is until the unit ends.
+/// Finds an account, and holds it as it is until the unit ends. Units that hold it wait for each other, so that they
+/// cannot keep out the one that changes it: a shared lock is given past whoever waits to write.
 pub(super) fn hold_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<AccountRow>> {
     let own = accounts::table.filter(accounts::id.eq(id)).select(columns::<Stored<AccountRow>>());
-    let held: Vec<Stored<AccountRow>> = locked!(tx, for_share, own)?;
+    let held: Vec<Stored<AccountRow>> = locked!(tx, for_no_key_update, own)?;
     Ok(checked(tx, held)?.pop())
 }
 
