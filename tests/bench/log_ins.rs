@@ -45,7 +45,8 @@ async fn on(name: &str, site: Site, report: &mut Report) {
     site.server.stop();
 }
 
-fn log_in(email: &str, passphrase: &str) -> Vec<u8> {
+/// A log-in, which is sent no device token.
+pub fn log_in(email: &str, passphrase: &str) -> Vec<u8> {
     let body = json!({ "email": email, "passphrase": passphrase }).to_string();
     request("POST", "/v1/auth/login", "", body.as_bytes(), None)
 }

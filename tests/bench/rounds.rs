@@ -38,7 +38,6 @@ pub struct Site {
 
 /// Measures everything that needs a server.
 pub async fn run(scale: Scale, cluster: Option<&str>, report: &mut Report) {
-    idle(report).await;
     println!("making {} patients", scale.writers + scale.shelves);
     let mut sqlite = Site::open(scale, None).await;
     let mut postgres = match cluster {
@@ -102,17 +101,6 @@ fn last(loads: &[Load]) -> f64 {
 
 fn last_of(rates: &[f64]) -> f64 {
     rates.last().copied().unwrap_or(f64::NAN)
-}
-
-/// The server on a new data folder, before anybody comes.
-async fn idle(report: &mut Report) {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path(), None, free_address()).await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    let memory = server.memory();
-    report.goal("idle memory before the first log-in, MB", format!("{memory:.1} MB"), memory, Goal::Most(40.0));
-    report.note("ready on a new data folder", format!("{} ms", server.ready.as_millis()));
-    server.stop();
 }
 
 impl Site {
