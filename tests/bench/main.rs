@@ -80,7 +80,7 @@ pub struct Scale {
 const FULL: Scale = Scale {
     writers: 1000,
     shelves: 100,
-    rounds: 3,
+    rounds: 5,
     time: Duration::from_secs(5),
     pgbench: 8,
     prompts: 1_000_000,
