@@ -49,6 +49,8 @@ async fn on(name: &str, site: Site, report: &mut Report) {
             format!("p50 {much:.2} ms with {entries} entries and {infusions} infusions, {little:.2} ms with few");
         report.goal(&format!("{what} on {name}, long / short history"), figure, much / little, Goal::Most(1.3));
     }
+    // The server would wait for it.
+    drop(wire);
     site.server.stop();
 }
 
