@@ -8,6 +8,8 @@ use tokio::net::TcpStream;
 
 /// How many connections the load comes over.
 pub const CONNECTIONS: usize = 32;
+/// The parts of the time of a load whose rates are told one by one.
+pub const SLICES: usize = 12;
 /// The load runs for this long before it counts.
 const WARM: Duration = Duration::from_millis(300);
 
@@ -122,6 +124,8 @@ pub struct Load {
     pub p99: f64,
     /// The length of the last body.
     pub bytes: usize,
+    /// Answered per second in each part of the time, in their order.
+    pub slices: [f64; SLICES],
 }
 
 /// Keeps every connection busy for `time`. `next` makes the request of turn `n` of connection `c`.
@@ -144,14 +148,19 @@ pub async fn load(address: SocketAddr, time: Duration, expected: u16, next: impl
                 (bytes, answered) = (body.len(), answered + 1);
                 let done = Instant::now();
                 if sent >= counts_from && done <= until {
-                    times.push((done - sent).as_secs_f64() * 1000.0);
+                    times.push(((done - counts_from).as_secs_f64(), (done - sent).as_secs_f64() * 1000.0));
                 }
             }
             (times, answered, bytes)
         }
     };
     let all = futures_util::future::join_all((0..CONNECTIONS).map(one)).await;
-    let mut times: Vec<f64> = all.iter().flat_map(|(times, _, _)| times.iter().copied()).collect();
+    let answers = || all.iter().flat_map(|(times, _, _)| times.iter().copied());
+    let (slice, mut slices) = (time.as_secs_f64() / SLICES as f64, [0.0; SLICES]);
+    for (at, _) in answers() {
+        slices[((at / slice) as usize).min(SLICES - 1)] += 1.0 / slice;
+    }
+    let mut times: Vec<f64> = answers().map(|(_, took)| took).collect();
     times.sort_by(f64::total_cmp);
     let at = |part: f64| times.get((times.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN);
     Load {
@@ -160,5 +169,6 @@ pub async fn load(address: SocketAddr, time: Duration, expected: u16, next: impl
         p50: at(0.5),
         p99: at(0.99),
         bytes: all.first().map_or(0, |(_, _, bytes)| *bytes),
+        slices,
     }
 }

@@ -78,7 +78,7 @@ pub async fn work(folder: &Path, (people, wait): (&[Someone], &[Someone]), rows:
     plant(&server, wait, rows, due).await;
     let rate = deliver(&server, DUE.min(rows), due).await;
     let figure = format!("{rate:.0}/s, {} due among {rows}", DUE.min(rows));
-    report.goal("deliver what is due on SQLite, prompts/s", figure, rate, Goal::Least(10_000.0));
+    report.goal("deliver what is due on SQLite, prompts/s", figure, rate, Goal::Least(20_000.0));
 
     let mut times = Vec::new();
     for _ in 0..200 {
@@ -123,7 +123,7 @@ async fn follow(server: &Server, people: &[Someone], report: &mut Report) {
     let rate = planned as f64 / begin.elapsed().as_secs_f64();
     let figure =
         format!("{rate:.0}/s, {planned} patients, {:.0} prompts moved for each", moved as f64 / planned as f64);
-    report.goal("follow a new protocol on SQLite, patients/s", figure, rate, Goal::Least(1000.0));
+    report.goal("follow a new protocol on SQLite, patients/s", figure, rate, Goal::Least(2000.0));
 }
 
 /// Prompts a second until `count` have left.
@@ -163,7 +163,7 @@ pub async fn deliver_on_postgres(folder: &Path, url: &str, people: &[Someone], r
     conn.batch_execute("ANALYZE prompts").unwrap();
     let rate = deliver(&server, real, due).await;
     let figure = format!("{rate:.0}/s, {real} due among {rows}");
-    report.goal("deliver what is due on PostgreSQL, prompts/s", figure, rate, Goal::Least(5000.0));
+    report.goal("deliver what is due on PostgreSQL, prompts/s", figure, rate, Goal::Least(10_000.0));
     server.close();
 }
 

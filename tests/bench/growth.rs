@@ -37,7 +37,7 @@ pub async fn measure(scale: Scale, report: &mut Report) {
     }
     small.server.stop();
     large.server.stop();
-    for (name, [few, many], goal) in [("create", &creates, 1.5), ("list of 20", &lists, 1.2)] {
+    for (name, [few, many], goal) in [("create", &creates, 1.1), ("list of 20", &lists, 1.05)] {
         let (few, many) = (median(few), median(many));
         let figure = format!("{many:.0}/s with {} entries, {few:.0}/s with few", scale.entries);
         report.goal(&format!("{name} on SQLite, few / many entries"), figure, few / many, Goal::Most(goal));

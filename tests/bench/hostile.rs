@@ -4,20 +4,24 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use afterglow::kernel::limits::{self, SetLimit};
 use futures_util::future::{join, join_all};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Scale;
 use super::client::{CONNECTIONS, Connection, load, request};
-use super::people::Someone;
+use super::heavy::treat;
+use super::people::{self, Someone};
 use super::report::{Goal, Report, auc, median};
 use super::rounds::{Site, ask, create};
+use super::sync::{epoch, history};
 
 /// The requests a second that the rate limit leaves to one client.
 const ALLOWED: u64 = 100;
-/// The grants by rule that a patient may have.
-const RULES: usize = 50;
+/// The pauses of a full set that are left for those that come and go.
+const SPARE: usize = 10;
 
 /// Measures everything on SQLite and, if there is one, on a PostgreSQL.
 pub async fn measure(scale: Scale, postgres: Option<String>, report: &mut Report) {
@@ -42,42 +46,126 @@ fn log_in(email: &str) -> Vec<u8> {
     request("POST", "/v1/auth/login", "", body.as_bytes(), None)
 }
 
-/// A thousand log-ins that fail, as many at once as there are connections.
+/// Log-ins that fail, as many at once as there are connections.
 async fn memory(site: &Site, report: &mut Report) {
-    let before = site.server.memory();
+    let (before, count) = (site.server.memory(), site.scale().log_ins);
     let each = async |c: usize| {
         let mut wire = Connection::to(site.server.address).await;
-        for n in 0..1000 / CONNECTIONS + 1 {
+        for n in 0..count.div_ceil(CONNECTIONS) {
             let (status, _) = wire.ask(&log_in(&format!("n{c}-{n}@example.org"))).await;
             assert_eq!(status, 401);
         }
     };
     join_all((0..CONNECTIONS).map(each)).await;
     let grown = site.server.memory() - before;
-    report.goal("memory after 1,000 log-ins, MB more", format!("{grown:.1} MB"), grown, Goal::Most(40.0));
+    let measure = format!("memory after {count} log-ins that fail, MB more");
+    report.goal(&measure, format!("{grown:.1} MB"), grown, Goal::Most(40.0));
 }
 
-/// One patient with every rule writes, searches and reads long pages as fast as the rate limit lets them.
-async fn worst(site: &Site, hostile: &Someone, ends: &Cell<bool>) {
-    let search = json!({ "text": "stay", "limit": 200 }).to_string();
-    let one = async |kind: usize| {
+/// One patient asks for what costs most as fast as the rate limit lets them: long pages, a search of everything, what
+/// follows from every infusion, a comparison of as many things as one may name, plans made anew, and the largest pushes
+/// of which an hour has few.
+async fn worst(site: &Site, hostile: &Someone, epoch: &str, ends: &Cell<bool>) {
+    let get = |what: &str| request("GET", &format!("/v1/patients/me/{what}"), &hostile.token, b"", None);
+    let post = |what: &str, body: &Value| {
+        let path = format!("/v1/patients/me/{what}");
+        request("POST", &path, &hostile.token, body.to_string().as_bytes(), None)
+    };
+    let (zone, now) = (people::day_zone(), Timestamp::now());
+    let (last_year, today) = (zone.date(now - SignedDuration::from_hours(364 * 24)), zone.date(now));
+    let held: Vec<_> =
+        (0..limits::INTEGRITY_ITEMS).map(|_| json!({ "kind": "entry", "id": Uuid::new_v4(), "version": 1 })).collect();
+    let asked = [
+        get("entries?limit=200"),
+        post("entries/search", &json!({ "words": "stay", "limit": 200 })),
+        get("window"),
+        get("infusions"),
+        get(&format!("adherence?from={last_year}&to={today}")),
+        post("integrity", &json!({ "epoch": epoch, "have": held })),
+    ];
+    let lanes = asked.len() + 2;
+    let one = async |lane: usize| {
         let mut wire = Connection::to(site.server.address).await;
-        let begin = Instant::now();
+        let (begin, mut pause) = (Instant::now(), None);
         for turn in 0_u64.. {
             if ends.get() {
                 break;
             }
-            let request = match kind {
-                0 => create(hostile),
-                1 => request("GET", "/v1/patients/me/entries?limit=200", &hostile.token, b"", None),
-                _ => request("POST", "/v1/patients/me/entries/search", &hostile.token, search.as_bytes(), None),
+            let request = match asked.get(lane) {
+                Some(request) => request.clone(),
+                None if lane == asked.len() => create(hostile),
+                None => begin_or_end(hostile, &mut pause),
             };
-            let _ = wire.ask(&request).await;
-            let due = begin + Duration::from_millis(turn * 3 * 1000 / ALLOWED);
+            let (status, body) = wire.ask(&request).await;
+            // The server may refuse them when it has too much to do.
+            assert!((200..300).contains(&status) || status == 503, "{}", String::from_utf8_lossy(body));
+            if status == 503 {
+                pause = None;
+            }
+            let due = begin + Duration::from_millis(turn * lanes as u64 * 1000 / ALLOWED);
             tokio::time::sleep_until(due.into()).await;
         }
     };
-    join_all((0..3).map(one)).await;
+    let pushes = async {
+        let Scale { rounds, time, .. } = site.scale();
+        let count = limits::MUTATIONS_AN_HOUR as usize / limits::MUTATIONS / rounds;
+        let mut wire = Connection::to(site.server.address).await;
+        for _ in 0..count {
+            history(&mut wire, hostile, epoch, limits::MUTATIONS).await;
+            tokio::time::sleep(time / count as u32).await;
+            if ends.get() {
+                break;
+            }
+        }
+    };
+    join(join_all((0..lanes).map(one)), pushes).await;
+}
+
+/// A pause from tomorrow on, or the end of the one before. Prompts are withdrawn, and come back.
+fn begin_or_end(who: &Someone, pause: &mut Option<String>) -> Vec<u8> {
+    match pause.take() {
+        Some(path) => request("DELETE", &path, &who.token, b"", None),
+        None => {
+            let path = format!("/v1/patients/me/pauses/{}", Uuid::now_v7());
+            let body = pause_of(1).to_string();
+            let request = request("PUT", &path, &who.token, body.as_bytes(), None);
+            *pause = Some(path);
+            request
+        }
+    }
+}
+
+/// A pause of half a day, so many days from now.
+fn pause_of(days: i64) -> Value {
+    let from = Timestamp::now() + SignedDuration::from_hours(24 * days);
+    json!({ "from": from.to_string(), "until": (from + SignedDuration::from_hours(12)).to_string() })
+}
+
+async fn put(wire: &mut Connection, who: &Someone, what: &str, body: Value) {
+    ask(wire, "PUT", &format!("/v1/patients/me/{what}/{}", Uuid::new_v4()), who, Some(body), 201).await;
+}
+
+/// Fills to their published limits the sets of a patient that units of work and the plan read whole.
+async fn fill(wire: &mut Connection, hostile: &Someone, most: usize) {
+    let rows = |limit: SetLimit| most.min(limit.most as usize);
+    // One has been made with the shelf.
+    for _ in 1..rows(limits::GRANTS_BY_RULE) {
+        let rule = json!({
+            "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" },
+            "visible_at_once": true,
+        });
+        put(wire, hostile, "grants", rule).await;
+    }
+    for n in SPARE..rows(limits::PAUSES) {
+        put(wire, hostile, "pauses", pause_of(30 + n as i64)).await;
+    }
+    for _ in 0..rows(limits::DEVICES) {
+        put(wire, hostile, "devices", json!({ "platform": "android" })).await;
+    }
+    treat(wire, hostile, rows(limits::INFUSIONS)).await;
+    for _ in 0..200 {
+        assert_eq!(wire.ask(&create(hostile)).await.0, 201);
+    }
 }
 
 /// The p99 of others' requests alone and beside `trouble`, which has the number of the round and stops once it is told.
@@ -107,23 +195,16 @@ pub fn tell_beside(measure: &str, (alone, beside): (f64, f64), report: &mut Repo
     report.goal(measure, figure, beside / alone, Goal::Most(2.0));
 }
 
+/// What others notice of a patient whose sets are full, and who asks for what costs most.
 async fn neighbour(name: &str, site: &Site, report: &mut Report) {
     let hostile = &site.readable()[0];
     let mut wire = Connection::to(site.server.address).await;
-    for _ in 1..RULES {
-        let rule = json!({
-            "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" },
-            "visible_at_once": true,
-        });
-        ask(&mut wire, "PUT", &format!("/v1/patients/me/grants/{}", Uuid::new_v4()), hostile, Some(rule), 201).await;
-    }
-    for _ in 0..200 {
-        assert_eq!(wire.ask(&create(hostile)).await.0, 201);
-    }
+    fill(&mut wire, hostile, site.scale().set_rows).await;
+    let epoch = epoch(&mut wire, hostile).await;
     let writers = site.writers();
     let each = |c: usize, n: usize| create(&writers[(c + n * CONNECTIONS) % writers.len()]);
-    let (alone, beside) = beside(site, each, async |_, ends| worst(site, hostile, ends).await).await;
-    tell_beside(&format!("others' creates beside a hostile patient on {name}"), (alone, beside), report);
+    let both = beside(site, each, async |_, ends| worst(site, hostile, &epoch, ends).await).await;
+    tell_beside(&format!("others' creates beside a patient at every limit on {name}"), both, report);
 }
 
 /// What slow clients have sent before they fall silent: nothing, half a head, half a body.
@@ -181,7 +262,8 @@ async fn told(site: &Site, count: usize, status: u16, pair: impl Fn(usize) -> (V
 }
 
 async fn times(name: &str, site: &Site, report: &mut Report) {
-    let (strangers, read, therapist) = (site.writers(), site.readable(), site.therapist());
+    // The first has full sets.
+    let (strangers, read, therapist) = (site.writers(), &site.readable()[1..], site.therapist());
     let mut wire = Connection::to(site.server.address).await;
     let (mut notes, mut responses) = (Vec::new(), Vec::new());
     let (mut links, mut grants, mut infusions) = (Vec::new(), Vec::new(), Vec::new());

@@ -5,8 +5,8 @@
 //! through the library before it starts. Rounds alternate, medians are told. A benchmark is not a test: it ends with
 //! 0 and says what was missed.
 //!
-//! `cargo bench -- --quick` takes a few seconds and proves only that everything still runs. The names of parts
-//! (`rounds`, `growth`, `hostile`, `log_ins`, `planning`, `sync`, `delivery`) measure these alone.
+//! `cargo bench -- --quick` takes a few seconds for each part and proves only that everything still runs. The names of
+//! parts ([`PARTS`]) measure these alone. How to read and repeat it: `.github/CONTRIBUTING.md`.
 
 #![allow(
     clippy::pedantic,
@@ -24,8 +24,10 @@ mod client;
 mod course;
 mod delivery;
 mod growth;
+mod heavy;
 mod hostile;
 mod log_ins;
+mod minute;
 mod people;
 mod planning;
 mod postgres;
@@ -33,10 +35,15 @@ mod readers;
 mod report;
 mod rounds;
 mod server;
+mod start;
 mod stream;
 mod sync;
 
 use std::time::Duration;
+
+/// The parts, in the order in which they are measured.
+const PARTS: [&str; 10] =
+    ["start", "rounds", "minute", "growth", "heavy", "hostile", "log_ins", "planning", "sync", "delivery"];
 
 /// How long and how often things are measured.
 #[derive(Clone, Copy, Debug)]
@@ -60,18 +67,30 @@ pub struct Scale {
     pub changes: usize,
     /// Streams that are open at once; half as many are woken.
     pub streams: usize,
+    /// How long a load without a break takes.
+    pub minute: Duration,
+    /// Entries and infusions of a patient with a long history.
+    pub history: (usize, usize),
+    /// The most rows of each set of a patient who means harm; the published limits of the sets are below it.
+    pub set_rows: usize,
+    /// Log-ins after which the memory is looked at.
+    pub log_ins: usize,
 }
 
 const FULL: Scale = Scale {
     writers: 1000,
     shelves: 100,
-    rounds: 3,
+    rounds: 5,
     time: Duration::from_secs(5),
     pgbench: 8,
     prompts: 1_000_000,
     entries: 1_000_000,
     changes: 10_000,
     streams: 2000,
+    minute: Duration::from_secs(60),
+    history: (5000, 300),
+    set_rows: usize::MAX,
+    log_ins: 1000,
 };
 const QUICK: Scale = Scale {
     writers: 64,
@@ -83,6 +102,10 @@ const QUICK: Scale = Scale {
     entries: 2_000,
     changes: 400,
     streams: 64,
+    minute: Duration::from_secs(2),
+    history: (200, 12),
+    set_rows: 10,
+    log_ins: 64,
 };
 
 fn main() {
@@ -102,12 +125,22 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut report = report::Report::default();
     let named = |part: &str| arguments.iter().any(|argument| argument == part);
-    let all = !["rounds", "growth", "hostile", "log_ins", "planning", "sync", "delivery"].into_iter().any(named);
+    let all = !PARTS.into_iter().any(named);
+    if all || named("start") {
+        runtime.block_on(start::measure(scale, &mut report));
+    }
     if all || named("rounds") {
         runtime.block_on(rounds::run(scale, url.as_deref(), &mut report));
     }
+    if all || named("minute") {
+        runtime.block_on(minute::measure(scale, url.as_deref(), &mut report));
+    }
     if all || named("growth") {
         runtime.block_on(growth::measure(scale, &mut report));
+    }
+    if all || named("heavy") {
+        let database = url.as_deref().map(|cluster| postgres::database(cluster, "afterglow_heavy"));
+        runtime.block_on(heavy::measure(scale, database, &mut report));
     }
     if all || named("hostile") {
         let database = url.as_deref().map(|cluster| postgres::database(cluster, "afterglow_hostile"));

@@ -53,18 +53,36 @@ pub fn prepare(url: &str) {
 
 /// Transactions per second of the baseline.
 pub fn pgbench(url: &str, seconds: u64) -> f64 {
+    run(url, seconds, &[]).0
+}
+
+/// Transactions per second of the baseline in each part of `part` seconds, in their order.
+pub fn pgbench_parts(url: &str, seconds: u64, part: u64) -> Vec<f64> {
+    let (_, progress) = run(url, seconds, &["-P", &part.to_string()]);
+    // progress: 5.0 s, 1234.5 tps, lat 8.055 ms stddev 3.234, 0 failed
+    let rate = |line: &str| {
+        let rate = line.strip_prefix("progress: ")?.split(", ").nth(1)?.strip_suffix(" tps")?;
+        rate.parse::<f64>().ok()
+    };
+    progress.lines().filter_map(rate).collect()
+}
+
+/// Runs the baseline: its transactions per second, and the progress that was told.
+fn run(url: &str, seconds: u64, more: &[&str]) -> (f64, String) {
     let bytes: Vec<String> =
         (0..2048 / 16).map(|_| afterglow::kernel::Entropy::System.bytes::<16>()).map(|bytes| hex(&bytes)).collect();
     let out = Command::new("pgbench")
         .args(["-n", "-c", "10", "-j", "1", "-M", "prepared", "-T", &seconds.to_string()])
         .arg("-D")
         .arg(format!("text=\\x{}", bytes.concat()))
+        .args(more)
         .args(["-f", CREATE, url])
         .output()
         .expect("pgbench belongs to PostgreSQL");
     let text = String::from_utf8_lossy(&out.stdout);
     let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
-    rate.unwrap_or_else(|| panic!("pgbench: {text}{}", String::from_utf8_lossy(&out.stderr)))
+    let told = String::from_utf8_lossy(&out.stderr).into_owned();
+    (rate.unwrap_or_else(|| panic!("pgbench: {text}{told}")), told)
 }
 
 fn hex(bytes: &[u8]) -> String {

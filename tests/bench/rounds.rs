@@ -38,7 +38,6 @@ pub struct Site {
 
 /// Measures everything that needs a server.
 pub async fn run(scale: Scale, cluster: Option<&str>, report: &mut Report) {
-    idle(report).await;
     println!("making {} patients", scale.writers + scale.shelves);
     let mut sqlite = Site::open(scale, None).await;
     let mut postgres = match cluster {
@@ -81,9 +80,9 @@ pub async fn run(scale: Scale, cluster: Option<&str>, report: &mut Report) {
     let (plain, sending) = (median(&plain), median(&sending));
     report.note("pgbench, create.sql", format!("{plain:.0}/s"));
     report.note("bare handler, the bytes of a list", format!("{sending:.0}/s, {} bytes", shelf.len()));
-    sqlite.tell("SQLite", (plain, 1.3), Some((sending, 0.10)), report);
+    sqlite.tell("SQLite", (plain, 2.2), Some((sending, 0.25)), 200.0, report);
     if let Some(postgres) = &postgres {
-        postgres.tell("PostgreSQL", (plain, 0.55), None, report);
+        postgres.tell("PostgreSQL", (plain, 1.0), None, 300.0, report);
     }
     let mut wire = Connection::to(sqlite.server.address).await;
     course::complete(&mut wire, sqlite.writers(), report).await;
@@ -102,17 +101,6 @@ fn last(loads: &[Load]) -> f64 {
 
 fn last_of(rates: &[f64]) -> f64 {
     rates.last().copied().unwrap_or(f64::NAN)
-}
-
-/// The server on a new data folder, before anybody comes.
-async fn idle(report: &mut Report) {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path(), None, free_address()).await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    let memory = server.memory();
-    report.goal("idle memory before the first log-in, MB", format!("{memory:.1} MB"), memory, Goal::Most(40.0));
-    report.note("ready on a new data folder", format!("{} ms", server.ready.as_millis()));
-    server.stop();
 }
 
 impl Site {
@@ -264,7 +252,9 @@ impl Site {
         (self.server.cpu() - before).as_secs_f64() * 1e6 / load.answered as f64
     }
 
-    fn tell(&self, name: &str, create: (f64, f64), list: Option<(f64, f64)>, report: &mut Report) {
+    /// Tells what the rounds came to. With the baselines of creates and of lists come the shares of them that are to be
+    /// reached; `cpu` is the most that a create may take of the server's processor, in µs.
+    fn tell(&self, name: &str, create: (f64, f64), list: Option<(f64, f64)>, cpu: f64, report: &mut Report) {
         let rate = |loads: &[Load]| median(&loads.iter().map(|load| load.rate).collect::<Vec<_>>());
         let words = |loads: &[Load], cpu: &[f64]| {
             let of = |part: fn(&Load) -> f64| median(&loads.iter().map(part).collect::<Vec<_>>());
@@ -284,6 +274,8 @@ impl Site {
             let measure = format!("create on {name} / pgbench");
             report.goal(&measure, figure, creates / create.0, Goal::Least(create.1));
         }
+        let spent = median(&self.create_cpu);
+        report.goal(&format!("server CPU of a create on {name}, µs"), format!("{spent:.0} µs"), spent, Goal::Most(cpu));
         let figure = words(&self.lists, &self.list_cpu);
         match list {
             Some((bare, goal)) => {
@@ -294,7 +286,7 @@ impl Site {
         }
         let figure = words(&self.audited, &self.audited_cpu);
         let measure = format!("therapist's audited list on {name} / owner's");
-        report.goal(&measure, figure, audited / lists, Goal::Least(0.4));
+        report.goal(&measure, figure, audited / lists, Goal::Least(0.7));
     }
 
     /// Stops and starts on what is there.
