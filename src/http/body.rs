@@ -47,6 +47,9 @@ pub struct Body<T, const MOST: usize = { usize::MAX }> {
     raw: Bytes,
 }
 
+/// A body that is being read, with the document that it is read from.
+pub(super) type WithDocument<B> = LocalBoxFuture<'static, Result<(B, Value)>>;
+
 /// The ignored fields of a lenient request; the [`super::Reply`] names them.
 pub(super) struct Warnings(pub Vec<FieldError>);
 
@@ -61,7 +64,7 @@ impl<T, const MOST: usize> Body<T, MOST> {
         &self.value
     }
 
-    /// Returns the received bytes, for the fingerprint of an idempotent request.
+    /// Returns the received bytes.
     pub fn raw(&self) -> &Bytes {
         &self.raw
     }
@@ -73,18 +76,27 @@ impl<T, const MOST: usize> fmt::Debug for Body<T, MOST> {
     }
 }
 
-impl<T: DeserializeOwned + 'static, const MOST: usize> FromRequest for Body<T, MOST> {
-    type Error = Error;
-    type Future = LocalBoxFuture<'static, Result<Self>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+impl<T: DeserializeOwned + 'static, const MOST: usize> Body<T, MOST> {
+    /// Reads a body, and returns it with the document that it was read from.
+    pub(super) fn with_document(request: &HttpRequest, payload: &mut Payload) -> WithDocument<Self> {
         let checked = expect_json(request, JSON).and_then(|()| expect_small(request, MOST));
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
             let raw = read(payload, checked?).await?;
-            Ok(Self { value: parsed(&raw, &request)?, raw })
+            let (value, document) = parsed_with_document(&raw, &request)?;
+            Ok((Self { value, raw }, document))
         })
+    }
+}
+
+impl<T: DeserializeOwned + 'static, const MOST: usize> FromRequest for Body<T, MOST> {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = Self::with_document(request, payload);
+        Box::pin(async move { Ok(body.await?.0) })
     }
 }
 
@@ -99,11 +111,6 @@ impl<T> MaybeBody<T> {
     pub fn into_inner(self) -> Option<T> {
         self.value
     }
-
-    /// Returns the received bytes.
-    pub fn raw(&self) -> &Bytes {
-        &self.raw
-    }
 }
 
 impl<T> fmt::Debug for MaybeBody<T> {
@@ -112,11 +119,9 @@ impl<T> fmt::Debug for MaybeBody<T> {
     }
 }
 
-impl<T: DeserializeOwned + 'static> FromRequest for MaybeBody<T> {
-    type Error = Error;
-    type Future = LocalBoxFuture<'static, Result<Self>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+impl<T: DeserializeOwned + 'static> MaybeBody<T> {
+    /// Reads a body, and returns it with the document that it was read from. An absent one has an empty document.
+    pub(super) fn with_document(request: &HttpRequest, payload: &mut Payload) -> WithDocument<Self> {
         let typed = expect_json(request, JSON);
         let small = expect_small(request, usize::MAX);
         let request = request.clone();
@@ -124,11 +129,22 @@ impl<T: DeserializeOwned + 'static> FromRequest for MaybeBody<T> {
         Box::pin(async move {
             let raw = read(payload, small?).await?;
             if raw.is_empty() {
-                return Ok(Self { value: None, raw });
+                return Ok((Self { value: None, raw }, Value::Object(Map::new())));
             }
             typed?;
-            Ok(Self { value: Some(parsed(&raw, &request)?), raw })
+            let (value, document) = parsed_with_document(&raw, &request)?;
+            Ok((Self { value: Some(value), raw }, document))
         })
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for MaybeBody<T> {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = Self::with_document(request, payload);
+        Box::pin(async move { Ok(body.await?.0) })
     }
 }
 
@@ -211,9 +227,15 @@ fn broken(error: &PayloadError, limit: BodyLimit) -> Error {
 
 /// Parses a body, and keeps the ignored fields for the reply.
 pub(super) fn parsed<T: DeserializeOwned>(raw: &[u8], request: &HttpRequest) -> Result<T> {
-    let (value, warnings) = reader::document(strict_json::parse(raw)?, raw.len(), lenient(request))?;
+    Ok(parsed_with_document(raw, request)?.0)
+}
+
+/// As [`parsed`], with the document that the value was read from.
+fn parsed_with_document<T: DeserializeOwned>(raw: &[u8], request: &HttpRequest) -> Result<(T, Value)> {
+    let mut document = strict_json::parse(raw)?;
+    let (value, warnings) = reader::document(&mut document, raw.len(), lenient(request))?;
     warn(request, warnings);
-    Ok(value)
+    Ok((value, document))
 }
 
 /// Keeps the ignored fields for the reply.

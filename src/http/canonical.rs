@@ -17,16 +17,11 @@ use uuid::Uuid;
 use crate::kernel::creation;
 use crate::kernel::{Email, Zone, device_time};
 
-/// Returns the canonical form of `raw`, the JSON of a `T` or of a merge patch on one. What is no JSON stays as it is.
-pub(super) fn canonical<T: ToSchema + 'static>(raw: &[u8], patch: bool) -> Vec<u8> {
-    match serde_json::from_slice(raw) {
-        Ok(body) => {
-            let schemas = schemas_of::<T>();
-            let form = Reading { parts: &schemas.parts, patch }.form(&body, &schemas.whole);
-            creation::canonical(&form, patch).to_string().into_bytes()
-        }
-        Err(_) => raw.to_vec(),
-    }
+/// Returns the canonical form of the JSON of a `T`, or of a merge patch on one.
+pub(super) fn canonical<T: ToSchema + 'static>(mut body: Value, patch: bool) -> Vec<u8> {
+    let schemas = schemas_of::<T>();
+    Reading { parts: &schemas.parts, patch }.simplify(&mut body, &schemas.whole);
+    creation::canonical(body, patch).into_bytes()
 }
 
 /// The schema of a body, and those of its parts by name.
@@ -56,50 +51,48 @@ struct Reading<'s> {
 }
 
 impl Reading<'_> {
-    fn form(self, value: &Value, schema: &RefOr<Schema>) -> Value {
+    fn simplify(self, value: &mut Value, schema: &RefOr<Schema>) {
         let schema = match schema {
-            RefOr::T(schema) => Some(schema),
-            RefOr::Ref(of) => match of.ref_location.rsplit('/').next().and_then(|name| self.parts.get(name)) {
-                Some(part) => return self.form(value, part),
-                None => None,
-            },
+            RefOr::T(schema) => schema,
+            RefOr::Ref(of) => {
+                if let Some(part) = of.ref_location.rsplit('/').next().and_then(|name| self.parts.get(name)) {
+                    self.simplify(value, part);
+                }
+                return;
+            }
         };
         match (value, schema) {
-            (_, Some(Schema::OneOf(several))) => {
-                several.items.iter().fold(value.clone(), |it, one| self.form(&it, one))
+            (value, Schema::OneOf(several)) => several.items.iter().for_each(|one| self.simplify(value, one)),
+            (value, Schema::AllOf(several)) => several.items.iter().for_each(|one| self.simplify(value, one)),
+            (Value::Object(members), Schema::Object(object)) => self.members(members, object),
+            (Value::String(text), Schema::Object(object)) => {
+                if let Some(one) = spelled(text, object.format.as_ref()) {
+                    *text = one;
+                }
             }
-            (_, Some(Schema::AllOf(several))) => {
-                several.items.iter().fold(value.clone(), |it, one| self.form(&it, one))
-            }
-            (Value::Object(members), Some(Schema::Object(object))) => self.members(members, object),
-            (Value::String(text), Some(Schema::Object(object))) => spelled(text, object.format.as_ref()).into(),
-            (Value::Array(items), Some(Schema::Array(list))) => {
+            (Value::Array(items), Schema::Array(list)) => {
                 // Lists are replaced as a whole, so their objects are complete.
                 let whole = Self { patch: false, ..self };
-                let mut items: Vec<Value> = match &list.items {
-                    ArrayItems::RefOrSchema(of) => items.iter().map(|item| whole.form(item, of)).collect(),
-                    ArrayItems::False => items.clone(),
-                };
+                if let ArrayItems::RefOrSchema(of) = &list.items {
+                    items.iter_mut().for_each(|item| whole.simplify(item, of));
+                }
                 if list.unique_items {
                     items.sort_by_cached_key(ToString::to_string);
                     items.dedup();
                 }
-                items.into()
             }
-            _ => value.clone(),
+            _ => {}
         }
     }
 
-    fn members(self, members: &Map<String, Value>, object: &Object) -> Value {
-        let mut kept = Map::new();
-        for (name, member) in members {
-            let form = object.properties.get(name).map_or_else(|| member.clone(), |schema| self.form(member, schema));
-            let default = object.properties.get(name).and_then(default_of);
-            if self.patch || !(is_empty(&form) || default == Some(&form)) {
-                kept.insert(name.clone(), form);
+    fn members(self, members: &mut Map<String, Value>, object: &Object) {
+        members.retain(|name, member| {
+            let schema = object.properties.get(name);
+            if let Some(schema) = schema {
+                self.simplify(member, schema);
             }
-        }
-        kept.into()
+            self.patch || !(is_empty(member) || schema.and_then(default_of) == Some(&*member))
+        });
     }
 }
 
@@ -120,9 +113,9 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Returns a text of this format in its one spelling; what does not have the format stays as it is.
-fn spelled(text: &str, format: Option<&SchemaFormat>) -> String {
-    let one = match format {
+/// Returns a text of this format in its one spelling; `None` for what has no format, or does not have it.
+fn spelled(text: &str, format: Option<&SchemaFormat>) -> Option<String> {
+    match format {
         Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)) => {
             device_time::instant(text).ok().map(|at| at.to_string())
         }
@@ -137,6 +130,57 @@ fn spelled(text: &str, format: Option<&SchemaFormat>) -> String {
             _ => None,
         },
         _ => None,
-    };
-    one.unwrap_or_else(|| text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::{Deserialize, Serialize};
+
+    use super::super::strict_json;
+    use super::*;
+
+    #[derive(Serialize, Deserialize, ToSchema)]
+    struct Written {
+        #[schema(format = DateTime)]
+        at: String,
+        id: Uuid,
+        title: String,
+        dose: f64,
+        #[schema(default = 1)]
+        times: i64,
+        tags: BTreeSet<String>,
+        parts: Vec<WrittenPart>,
+    }
+
+    #[derive(Serialize, Deserialize, ToSchema)]
+    struct WrittenPart {
+        kind: String,
+        note: Option<String>,
+    }
+
+    const BODY: &[u8] = br#" {"title": "L\u00e4ke", "at": "2026-03-01T10:00:00+01:00", "dose": 40.0, "times": 1,
+        "id": "018F3B6E-0000-7000-8000-000000000001", "tags": ["b", "a", "b"], "other": null,
+        "parts": [{"note": "", "kind": "k"}, {"note": null, "kind": ""}]}"#;
+
+    /// Stored fingerprints are made of this text.
+    #[test]
+    fn the_canonical_form_stays_the_same_from_release_to_release() {
+        let form = |document: Value, patch: bool| String::from_utf8(canonical::<Written>(document, patch)).unwrap();
+        let read = || serde_json::from_slice::<Value>(BODY).unwrap();
+        let whole = concat!(
+            r#"{"at":"2026-03-01T09:00:00Z","dose":40,"id":"018f3b6e-0000-7000-8000-000000000001","#,
+            r#""parts":[{"kind":"k"},{}],"tags":["a","b"],"title":"Läke"}"#
+        );
+        assert_eq!(form(read(), false), whole);
+        assert_eq!(form(strict_json::parse(BODY).unwrap(), false), whole);
+        let patch = concat!(
+            r#"{"at":"2026-03-01T09:00:00Z","dose":40,"id":"018f3b6e-0000-7000-8000-000000000001","other":null,"#,
+            r#""parts":[{"kind":"k"},{}],"tags":["a","b"],"times":1,"title":"Läke"}"#
+        );
+        assert_eq!(form(read(), true), patch);
+        assert_eq!(form(strict_json::parse(BODY).unwrap(), true), patch);
+    }
 }

@@ -23,11 +23,11 @@ pub async fn methods(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let settings = request.app_data::<web::Data<Settings>>();
     // The decoded path, as the router matches it.
-    let allowed = settings.map(|settings| settings.methods.of(request.match_info().as_str())).unwrap_or_default();
+    let address = settings.and_then(|settings| settings.methods.address(request.match_info().as_str()));
+    let Some(address) = address else { return Ok(next.call(request).await?.map_into_boxed_body()) };
     let asks = request.method() == Method::OPTIONS;
-    if allowed.is_empty() || (allowed.contains(request.method()) && !asks) {
-        let path = request.match_info().as_str();
-        let entry = settings.and_then(|settings| settings.methods.operation(request.method(), path)).cloned();
+    if address.has(request.method()) && !asks {
+        let entry = address.operation(request.method()).cloned();
         let Some(Entry { query, public, deprecation, .. }) = entry else {
             return Ok(next.call(request).await?.map_into_boxed_body());
         };
@@ -50,6 +50,7 @@ pub async fn methods(
     } else {
         problem::response(&Error::Malformed(Code::MethodNotAllowed, String::new()))
     };
+    let allowed = address.methods();
     let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
     if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {
         let permitted = settings.is_some_and(|settings| settings.cors.allowed(request.headers()).is_some());

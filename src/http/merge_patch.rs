@@ -61,7 +61,7 @@ impl<T: Patchable> Patch<T> {
     pub fn apply(&self, body: &T) -> Result<T> {
         let mut value = serde_json::to_value(body).map_err(|error| Error::Internal(Box::new(error)))?;
         merge(&mut value, Value::Object(self.members.clone()));
-        Ok(reader::document(value, self.raw.len(), false)?.0)
+        Ok(reader::document(&mut value, self.raw.len(), false)?.0)
     }
 
     /// Returns the received bytes.

@@ -4,6 +4,9 @@
 //! `/invitations/{id}`. The table here is built from the OpenAPI document, so it cannot forget an operation, and is
 //! asked before the router: an address belongs to the most exact template alone.
 
+use std::collections::BTreeMap;
+use std::str::Split;
+
 use actix_web::http::Method;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::SecurityRequirement;
@@ -12,15 +15,20 @@ use utoipa::openapi::{OpenApi, RefOr};
 use super::deprecation::Deprecation;
 use super::query::Declared;
 
-/// The methods of every address of the server.
+/// The methods of every address of the server: a tree of the segments of all templates, which a request walks once.
 #[derive(Clone, Debug, Default)]
-pub struct Methods(Vec<Address>);
-
-#[derive(Clone, Debug)]
-struct Address {
-    template: Vec<Segment>,
+pub struct Methods {
+    /// The operations of the address that ends here; none if no address does.
     operations: Vec<Entry>,
+    literals: BTreeMap<String, Self>,
+    any: Option<Box<Self>>,
+    /// The operations of the address whose last parameter is all that follows.
+    rest: Vec<Entry>,
 }
+
+/// The operations of one address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Address<'m>(&'m [Entry]);
 
 /// The entry of an operation.
 #[derive(Clone, Debug)]
@@ -55,14 +63,6 @@ impl Entry {
     }
 }
 
-/// A segment of a template. One that is less is more exact.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Segment {
-    Literal(String),
-    One,
-    Rest,
-}
-
 impl Methods {
     /// Builds the table of a document.
     pub fn from_openapi(document: &OpenApi) -> Self {
@@ -76,98 +76,142 @@ impl Methods {
                 (Method::DELETE, &item.delete),
             ];
             let operations = operations.iter().filter_map(|(method, one)| Some(Entry::of(method, one.as_ref()?)));
-            table.0.push(Address { template: segments(template), operations: operations.collect() });
+            table.at(template).extend(operations);
         }
-        table.sorted()
+        table
     }
 
     /// Adds an address outside the document, such as that of a page, whose query is not looked at. `{name}` is one
     /// segment, `{name:.*}` the rest.
     #[must_use]
-    pub fn with(self, template: &str, methods: &[Method]) -> Self {
-        self.with_entries(template, methods.iter().map(|method| Entry::outside(method, None)))
+    pub fn with(mut self, template: &str, methods: &[Method]) -> Self {
+        self.at(template).extend(methods.iter().map(|method| Entry::outside(method, None)));
+        self
     }
 
     /// Adds an address outside the document, with the query parameters of each method.
     #[must_use]
-    pub fn with_operations(self, template: &str, operations: &[(Method, &[&str])]) -> Self {
+    pub fn with_operations(mut self, template: &str, operations: &[(Method, &[&str])]) -> Self {
         let names = |query: &[&str]| query.iter().map(|name| (*name).to_owned()).collect();
         let entries = operations.iter().map(|(method, query)| Entry::outside(method, Some(names(query))));
-        self.with_entries(template, entries)
+        self.at(template).extend(entries);
+        self
     }
 
     /// Lets the operations of an address ignore their query: programs that are not written for it add parameters of
     /// their own.
     #[must_use]
     pub fn ignoring_query(mut self, template: &str) -> Self {
-        let template = segments(template);
-        for address in self.0.iter_mut().filter(|address| address.template == template) {
-            for entry in &mut address.operations {
-                entry.query = None;
-            }
+        for entry in self.at(template) {
+            entry.query = None;
         }
         self
     }
 
-    fn with_entries(mut self, template: &str, entries: impl Iterator<Item = Entry>) -> Self {
-        self.0.push(Address { template: segments(template), operations: entries.collect() });
-        self.sorted()
+    /// Returns the operations of a template, to add to them.
+    fn at(&mut self, template: &str) -> &mut Vec<Entry> {
+        let mut node = self;
+        for segment in split(template) {
+            let parameter = segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}'));
+            if parameter.is_some_and(|inner| inner.ends_with(":.*")) {
+                return &mut node.rest;
+            }
+            node = if parameter.is_some() {
+                node.any.get_or_insert_default().as_mut()
+            } else {
+                node.literals.entry(segment.to_owned()).or_default()
+            };
+        }
+        &mut node.operations
     }
 
-    /// Sorts the addresses: the first that fits is then the most exact.
-    fn sorted(mut self) -> Self {
-        self.0.sort_by(|one, other| one.template.cmp(&other.template));
-        self
+    /// Returns the operations of an address; `None` for an unknown one.
+    pub(super) fn address(&self, path: &str) -> Option<Address<'_>> {
+        self.below(split(path)).map(Address)
     }
 
-    fn find(&self, path: &str) -> Option<&Address> {
-        self.0.iter().find(|address| fits(&address.template, path))
-    }
-
-    /// Returns the entry of an operation.
-    pub(super) fn operation(&self, method: &Method, path: &str) -> Option<&Entry> {
-        self.find(path)?.operations.iter().find(|entry| entry.method == *method)
-    }
-
-    /// Returns the methods of an address, in a fixed order; none for an unknown address.
-    pub fn of(&self, path: &str) -> Vec<Method> {
-        let Some(Address { operations, .. }) = self.find(path) else { return Vec::new() };
-        let declared = |method: &Method| operations.iter().any(|entry| entry.method == *method);
-        let has = |method: &Method| match *method {
-            Method::HEAD => declared(&Method::GET),
-            Method::OPTIONS => true,
-            _ => declared(method),
+    /// Finds the most exact template: at each segment a literal goes before a parameter, and that before the rest.
+    fn below(&self, mut path: Split<'_, char>) -> Option<&[Entry]> {
+        let found = match path.next() {
+            None => some(&self.operations),
+            Some(segment) => {
+                let literal = self.literals.get(segment).and_then(|node| node.below(path.clone()));
+                let any = self.any.as_ref().filter(|_| !segment.is_empty());
+                literal.or_else(|| any.and_then(|node| node.below(path)))
+            }
         };
+        found.or_else(|| some(&self.rest))
+    }
+}
+
+impl<'m> Address<'m> {
+    /// Returns the entry of an operation.
+    pub(super) fn operation(self, method: &Method) -> Option<&'m Entry> {
+        self.0.iter().find(|entry| entry.method == *method)
+    }
+
+    /// Whether the address has this method.
+    pub(super) fn has(self, method: &Method) -> bool {
+        match *method {
+            Method::HEAD => self.operation(&Method::GET).is_some(),
+            Method::OPTIONS => true,
+            _ => self.operation(method).is_some(),
+        }
+    }
+
+    /// Returns the methods of the address, in a fixed order.
+    pub(super) fn methods(self) -> Vec<Method> {
         let order =
             [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS];
-        order.into_iter().filter(has).collect()
+        order.into_iter().filter(|method| self.has(method)).collect()
     }
 }
 
-fn segments(template: &str) -> Vec<Segment> {
-    let segment = |segment: &str| match segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')) {
-        Some(inner) if inner.ends_with(":.*") => Segment::Rest,
-        Some(_) => Segment::One,
-        None => Segment::Literal(segment.to_owned()),
-    };
-    split(template).map(segment).collect()
+fn some(operations: &[Entry]) -> Option<&[Entry]> {
+    (!operations.is_empty()).then_some(operations)
 }
 
-fn split(path: &str) -> impl Iterator<Item = &str> {
+fn split(path: &str) -> Split<'_, char> {
     path.strip_prefix('/').unwrap_or(path).split('/')
 }
 
-fn fits(template: &[Segment], path: &str) -> bool {
-    let mut given = split(path);
-    for segment in template {
-        let fits = match segment {
-            Segment::Rest => return true,
-            Segment::Literal(literal) => given.next() == Some(literal.as_str()),
-            Segment::One => given.next().is_some_and(|text| !text.is_empty()),
-        };
-        if !fits {
-            return false;
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the query parameter that marks the template whose operations are found.
+    fn found(table: &Methods, path: &str) -> Option<String> {
+        let entry = table.address(path)?.operation(&Method::GET)?;
+        let known = |name: &&str| entry.query.as_ref().unwrap().check(&format!("{name}=1")).is_ok();
+        ["own", "any", "deep", "rest", "root"].iter().find(|name| known(name)).map(|name| (*name).to_owned())
     }
-    given.next().is_none()
+
+    #[test]
+    fn the_most_exact_template_has_an_address() {
+        let templates =
+            [("/a/{rest:.*}", "rest"), ("/a/{id}", "any"), ("/a/b", "own"), ("/a/{id}/c", "deep"), ("/", "root")];
+        let mut table = Methods::default();
+        for (template, name) in templates {
+            table = table.with_operations(template, &[(Method::GET, &[name])]);
+        }
+        for (path, name) in [
+            ("/", Some("root")),
+            ("/a/b", Some("own")),
+            ("/a/x", Some("any")),
+            ("/a/b/c", Some("deep")),
+            ("/a/b/d", Some("rest")),
+            ("/a/", Some("rest")),
+            ("/a", Some("rest")),
+            ("/b", None),
+            ("", Some("root")),
+            ("//", None),
+        ] {
+            assert_eq!(found(&table, path).as_deref(), name, "{path}");
+        }
+        let table = table.with("/a/{id}", &[Method::DELETE]);
+        let methods = |path: &str| table.address(path).unwrap().methods();
+        assert_eq!(methods("/a/x"), [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS]);
+        assert_eq!(methods("/a/b"), [Method::GET, Method::HEAD, Method::OPTIONS], "not those of another template");
+        assert!(table.address("/a/b").unwrap().has(&Method::HEAD));
+    }
 }

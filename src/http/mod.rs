@@ -99,9 +99,9 @@ pub fn configure(config: &mut web::ServiceConfig, settings: &Settings) {
 /// # Errors
 ///
 /// [`Error::Invalid`] with every value of a wrong type and the missing fields.
-pub fn read_document<T: DeserializeOwned>(document: Value) -> Result<(T, Vec<FieldError>)> {
+pub fn read_document<T: DeserializeOwned>(mut document: Value) -> Result<(T, Vec<FieldError>)> {
     let bytes = document.to_string().len();
-    reader::document(document, bytes, true)
+    reader::document(&mut document, bytes, true)
 }
 
 fn framework(code: Code) -> actix_web::Error {

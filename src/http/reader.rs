@@ -17,23 +17,24 @@ use crate::kernel::{Error, FieldError, Result};
 /// The number of bytes that are read again to find more faults, so that the work stays linear in the size of the body.
 const AGAIN: usize = 256 * 1024;
 
-/// Reads a `T` from a document of `bytes`, and answers the ignored fields if the client is lenient.
+/// Reads a `T` from a document of `bytes`, and answers the ignored fields if the client is lenient. Wrong values are
+/// taken out of the document.
 ///
 /// # Errors
 ///
 /// [`Error::Invalid`] with every unknown field and every value of a wrong type, and with the first of the missing
 /// fields of each object.
 pub(super) fn document<T: DeserializeOwned>(
-    mut document: Value,
+    document: &mut Value,
     bytes: usize,
     lenient: bool,
 ) -> Result<(T, Vec<FieldError>)> {
     let (unknown, mut faults) = (Unknown::default(), Faults::new(bytes));
     let value = loop {
-        match read(Source::Json(&document), "", Reads { unknown: &unknown, patch: false }) {
+        match read(Source::Json(document), "", Reads { unknown: &unknown, patch: false }) {
             Ok(value) => break Some(value),
             Err(fault) => {
-                if !faults.go_on(&mut document, fault) {
+                if !faults.go_on(document, fault) {
                     break None;
                 }
             }

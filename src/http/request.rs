@@ -4,12 +4,12 @@ use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use utoipa::ToSchema;
 
 use super::canonical::canonical;
+use super::idempotency_key::HEADER;
 use super::{Body, IdempotencyKey, MaybeBody, Patch, Patchable, PathOf, Preconditions, Reply};
 use crate::kernel::{Error, Fields, Id, Result};
 
@@ -25,8 +25,8 @@ pub struct Request<I = (), B = ()> {
     when: Result<Preconditions>,
     key: Result<IdempotencyKey>,
     body: Result<B>,
-    raw: Bytes,
-    canonical: fn(&[u8]) -> Vec<u8>,
+    /// The canonical form of the body; empty in a request without a key.
+    canonical: Vec<u8>,
     path: String,
 }
 
@@ -45,15 +45,7 @@ impl<I, B> Request<I, B> {
     /// Makes a request that did not come over HTTP, without preconditions and without a key.
     pub fn internal(id: I, body: B) -> Self {
         let (when, key) = (Ok(Preconditions::none()), Ok(IdempotencyKey::none()));
-        Self {
-            id: Ok(id),
-            when,
-            key,
-            body: Ok(body),
-            raw: Bytes::new(),
-            canonical: <[u8]>::to_vec,
-            path: String::new(),
-        }
+        Self { id: Ok(id), when, key, body: Ok(body), canonical: Vec::new(), path: String::new() }
     }
 
     /// Returns the id in the address, if it is well-formed, to fetch things before the unit.
@@ -63,14 +55,14 @@ impl<I, B> Request<I, B> {
 
     /// Replaces the body by the result of `make`, before the unit: for work that needs keys or takes time.
     pub async fn prepare<C>(self, make: impl AsyncFnOnce(Command<I, B>) -> Result<C>) -> Request<(), C> {
-        let Self { id, when, key, body, raw, canonical, path } = self;
+        let Self { id, when, key, body, canonical, path } = self;
         let unkeyed = Ok(IdempotencyKey::none());
-        let asked = Self { id, when, key: unkeyed, body, raw: Bytes::new(), canonical, path: String::new() };
+        let asked = Self { id, when, key: unkeyed, body, canonical: Vec::new(), path: String::new() };
         let body = match asked.into_command() {
             Ok(command) => make(command).await,
             Err(fault) => Err(fault),
         };
-        Request { id: Ok(()), when: Ok(Preconditions::none()), key, body, raw, canonical, path }
+        Request { id: Ok(()), when: Ok(Preconditions::none()), key, body, canonical, path }
     }
 
     /// Returns the path of the request, which is the location of an object it creates.
@@ -83,9 +75,9 @@ impl<I, B> Request<I, B> {
     /// # Errors
     ///
     /// 422 for a malformed key.
-    pub fn key(&self) -> Result<Option<(&IdempotencyKey, Vec<u8>)>> {
+    pub fn key(&self) -> Result<Option<(&IdempotencyKey, &[u8])>> {
         let key = self.key.as_ref().map_err(Error::again)?;
-        Ok(key.key().is_some().then(|| (key, (self.canonical)(&self.raw))))
+        Ok(key.key().is_some().then_some((key, self.canonical.as_slice())))
     }
 
     /// Returns the well-formed command.
@@ -101,24 +93,18 @@ impl<I, B> Request<I, B> {
     }
 }
 
-/// The body of a change, with the received bytes.
+/// The body of a change.
 pub trait RequestBody: Sized + 'static {
-    /// Reads the body.
+    /// Reads the body and, for a request with an idempotency key, makes its canonical form.
     fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self>;
-    /// Returns the canonical form of the received bytes, by which a retry is recognised.
-    fn canonical(raw: &[u8]) -> Vec<u8>;
 }
 
-/// A body that is being read.
-pub type Reading<B> = Pin<Box<dyn Future<Output = (Result<B>, Bytes)>>>;
+/// A body that is being read, with its canonical form, by which a retry is recognised.
+pub type Reading<B> = Pin<Box<dyn Future<Output = (Result<B>, Vec<u8>)>>>;
 
 impl RequestBody for () {
     fn read(_: &HttpRequest, _: &mut Payload) -> Reading<Self> {
-        Box::pin(std::future::ready((Ok(()), Bytes::new())))
-    }
-
-    fn canonical(raw: &[u8]) -> Vec<u8> {
-        raw.to_vec()
+        Box::pin(std::future::ready((Ok(()), Vec::new())))
     }
 }
 
@@ -126,21 +112,18 @@ macro_rules! content {
     ($(<$($of:ident),*> $body:ty;)*) => { $(
         impl<T: DeserializeOwned + ToSchema + 'static, $(const $of: usize),*> RequestBody for $body {
             fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {
-                let body = Self::from_request(request, payload);
+                let keyed = request.headers().contains_key(HEADER);
+                let body = Self::with_document(request, payload);
                 Box::pin(async move {
                     match body.await {
-                        Ok(body) => {
-                            let raw = body.raw().clone();
-                            (Ok(body), raw)
+                        // Made of the parsed document: a second parsing was seen in the profile.
+                        Ok((body, document)) => {
+                            (Ok(body), if keyed { canonical::<T>(document, false) } else { Vec::new() })
                         }
-                        Err(error) => (Err(error), Bytes::new()),
+                        // An unreadable body counts as an empty one.
+                        Err(error) => (Err(error), b"{}".to_vec()),
                     }
                 })
-            }
-
-            fn canonical(raw: &[u8]) -> Vec<u8> {
-                // An absent body says as much as an empty one.
-                canonical::<T>(if raw.is_empty() { b"{}" } else { raw }, false)
             }
         }
     )* };
@@ -149,16 +132,14 @@ content! { <MOST> Body<T, MOST>; <> MaybeBody<T>; }
 
 impl<T: Patchable> RequestBody for Patch<T> {
     fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {
+        let keyed = request.headers().contains_key(HEADER);
         let body = Self::from_request(request, payload);
         Box::pin(async move {
             let body = body.await;
-            let raw = body.as_ref().map(|body| body.raw().clone()).unwrap_or_default();
-            (body, raw)
+            let document = body.as_ref().ok().filter(|_| keyed).map(|body| serde_json::from_slice(body.raw()));
+            let canonical = document.map(|document| canonical::<T>(document.unwrap_or_default(), true));
+            (body, canonical.unwrap_or_default())
         })
-    }
-
-    fn canonical(raw: &[u8]) -> Vec<u8> {
-        canonical::<T>(raw, true)
     }
 }
 
@@ -173,8 +154,8 @@ impl<I: DeserializeOwned + 'static, B: RequestBody> FromRequest for Request<I, B
         let body = B::read(request, payload);
         let path = request.path().to_owned();
         Box::pin(async move {
-            let (body, raw) = body.await;
-            Ok(Self { id, when, key, body, raw, canonical: B::canonical, path })
+            let (body, canonical) = body.await;
+            Ok(Self { id, when, key, body, canonical, path })
         })
     }
 }

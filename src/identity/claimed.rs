@@ -334,7 +334,7 @@ impl<K: AccountPolicy> Claimed<K> {
 pub fn key_of<I, B>(state: &State, request: &Request<I, B>, patient: Option<Id<Patient>>) -> Result<IdempotentRequest> {
     let Some((key, body)) = request.key()? else { return Ok(IdempotentRequest::none()) };
     let patient = patient.map(|patient| patient.uuid().into_bytes()).unwrap_or_default();
-    let mut parts = key.parts(&body);
+    let mut parts = key.parts(body);
     parts.push(&patient);
     Ok(IdempotentRequest {
         key: key.key().map(|text| state.vault.mac(MacLabel::Idempotency, &[text.as_bytes()])),

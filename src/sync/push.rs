@@ -46,7 +46,7 @@ pub struct Sent {
 pub fn read(vault: &Vault, list: &[Value]) -> Vec<Sent> {
     let sent = |(place, value): (usize, &Value)| {
         let id = value["mutation_id"].as_str().and_then(|text| text.parse().ok());
-        let text = canonical(value, true).to_string();
+        let text = canonical(value.clone(), true);
         let mutation = Mutation::parse(value)
             .map(|mutation| (mutation, vault.mac(MacLabel::Sync, &[b"mutation", text.as_bytes()]).to_vec()));
         Sent { place, id, mutation: mutation.map_err(Arc::new), bytes: text.len(), repeated: false }
