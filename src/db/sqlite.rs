@@ -27,10 +27,10 @@ pub(super) fn connect(path: &Path, role: Role) -> Result<SqliteConnection> {
     let mut conn = SqliteConnection::establish(path)?;
     let pragmas = match role {
         // FULL: a commit is on the disk before it is answered. In WAL mode, NORMAL would lose it on a power cut.
-        // A checkpoint every 16 MB of log: a page that changes often is copied once for many changes.
+        // No checkpoint in a commit: see `checkpoint`.
         // A cache of 16 MiB, no more: in a profile a COMMIT walked the whole table of the cache, which grows with it.
         Role::Writer => {
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4000;"
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=0;"
         }
         Role::Reader => "PRAGMA query_only=ON; PRAGMA cache_size=-16384;",
     };

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::{Connection, TransactionManager};
 
 use super::AnyConnection;
+use super::checkpoint::Checkpoints;
 use super::connection::begin;
 use super::queue::{Queue, Waiting};
 use super::sqlite::{Role, connect, spawn};
@@ -32,6 +33,7 @@ type Manager = <AnyConnection as Connection>::TransactionManager;
 pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> {
     // Opened here, so that the start of the server fails when the file cannot be opened.
     let mut conn = Some(AnyConnection::Sqlite(connect(&path, Role::Writer)?));
+    let mut checkpoints = Checkpoints::start(path.clone())?;
     spawn("db-write".to_owned(), move || {
         while let Some(first) = queue.next() {
             let mut ready = match conn.take() {
@@ -53,7 +55,11 @@ pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> 
                 }
             }
             batch.answer(conn.is_some());
+            if let Some(AnyConnection::Sqlite(conn)) = &mut conn {
+                checkpoints.tend(conn);
+            }
         }
+        checkpoints.stop();
     })
 }
 
