@@ -11,6 +11,7 @@
 
 pub mod authentic;
 mod backend;
+mod brackets;
 pub mod catalog;
 mod checkpoint;
 mod connection;
