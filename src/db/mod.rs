@@ -5,12 +5,15 @@
 //! the database; effects after the commit are handed to [`Tx::after_commit`].
 //!
 //! Connections live on threads of their own, never on the HTTP workers. On SQLite one writer thread commits many
-//! units in one transaction (`writer`), each in a savepoint; on PostgreSQL each thread runs one unit at a time
-//! (`postgres`). Nothing outside `store.rs` files and this folder imports diesel.
+//! units in one transaction (`writer`), each in a savepoint, and another thread copies its log into the file
+//! (`checkpoint`); on PostgreSQL each thread runs one unit at a time (`postgres`). Nothing outside `store.rs` files and
+//! this folder imports diesel.
 
 pub mod authentic;
 mod backend;
+mod brackets;
 pub mod catalog;
+mod checkpoint;
 mod connection;
 mod error;
 mod memory;

@@ -13,13 +13,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use diesel::connection::{Connection, TransactionManager};
-
-use super::AnyConnection;
-use super::connection::begin;
+use super::brackets::{BeginImmediate, Commit, Release, RollbackTo, Savepoint};
+use super::checkpoint::Checkpoints;
 use super::queue::{Queue, Waiting};
 use super::sqlite::{Role, connect, spawn};
 use super::unit::Job;
+use super::{AnyConnection, Both};
 use crate::kernel::{Error, Result};
 
 /// The most units in one transaction.
@@ -27,11 +26,10 @@ const BATCH: usize = 128;
 /// The longest time for which a batch takes units.
 const BATCH_TIME: Duration = Duration::from_millis(5);
 
-type Manager = <AnyConnection as Connection>::TransactionManager;
-
 pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> {
     // Opened here, so that the start of the server fails when the file cannot be opened.
     let mut conn = Some(AnyConnection::Sqlite(connect(&path, Role::Writer)?));
+    let mut checkpoints = Checkpoints::start(path.clone())?;
     spawn("db-write".to_owned(), move || {
         while let Some(first) = queue.next() {
             let mut ready = match conn.take() {
@@ -53,7 +51,11 @@ pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> 
                 }
             }
             batch.answer(conn.is_some());
+            if let Some(AnyConnection::Sqlite(conn)) = &mut conn {
+                checkpoints.tend(conn);
+            }
         }
+        checkpoints.stop();
     })
 }
 
@@ -66,9 +68,9 @@ impl Batch {
     /// Runs units until the batch closes, then commits. After an error, nothing of the batch is known to be durable.
     fn run(&mut self, conn: &mut AnyConnection, first: Waiting, queue: &Queue) -> Result<()> {
         let opened = Instant::now();
-        if let Err(error) = begin(conn, "BEGIN IMMEDIATE") {
+        if let Err(error) = Both(BeginImmediate).execute(conn) {
             self.ran.push((first.job, Ok(())));
-            return Err(error);
+            return Err(error.into());
         }
         let mut next = Some(first);
         while let Some(Waiting { job, deadline, .. }) = next {
@@ -80,19 +82,19 @@ impl Batch {
             let open = self.ran.len() < BATCH && opened.elapsed() < BATCH_TIME;
             next = if open { queue.try_next() } else { None };
         }
-        Ok(Manager::commit_transaction(conn)?)
+        Both(Commit).execute(conn)?;
+        Ok(())
     }
 
     /// Runs one unit in a savepoint. After an error, the outer transaction is gone.
     fn run_one(&mut self, conn: &mut AnyConnection, mut job: Box<dyn Job>) -> Result<()> {
         let mut attempt = || -> Result<Result<()>> {
-            Manager::begin_transaction(conn)?;
+            Both(Savepoint).execute(conn)?;
             let end = job.run(conn);
-            if end.is_ok() {
-                Manager::commit_transaction(conn)?;
-            } else {
-                Manager::rollback_transaction(conn)?;
+            if end.is_err() {
+                Both(RollbackTo).execute(conn)?;
             }
+            Both(Release).execute(conn)?;
             Ok(end)
         };
         match attempt() {

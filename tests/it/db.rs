@@ -1,14 +1,17 @@
 //! The unit of work and its failures, on the database the tests run on.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
 use afterglow::db::schema::settings;
-use afterglow::db::{AnyConnection, Db, Tx};
+use afterglow::db::{AnyConnection, Backend, Db, Tx};
 use afterglow::kernel::{Code, Error, Result};
 use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Text;
 
 use crate::support::database::{Count, Database, on_postgres, postgres_url};
 
@@ -262,6 +265,79 @@ async fn sqlite_a_full_disk_refuses_the_unit_and_loses_nothing() {
         db.write(|tx| raw(tx, "PRAGMA max_page_count = 1073741823; DELETE FROM settings")).await.unwrap();
     }
     db.write(|tx| insert(tx, "works again")).await.unwrap();
+}
+
+/// The log of an SQLite database. Its length is the longest that it was: one that starts over keeps it.
+fn log_of(database: &Database) -> PathBuf {
+    let Backend::Sqlite(path) = &database.backend else { panic!("it is no file") };
+    PathBuf::from(format!("{}-wal", path.display()))
+}
+
+/// Writes a megabyte in a unit of its own, and the number of the unit.
+async fn write_megabyte(db: &Db, turn: u32) {
+    let rows = format!("('big', randomblob(1000000)), ('turn', CAST('{turn}' AS BLOB))");
+    db.write(move |tx| raw(tx, &format!("INSERT OR REPLACE INTO settings (name, value) VALUES {rows}"))).await.unwrap();
+}
+
+/// The number of the last unit.
+fn last_turn(tx: &mut Tx<'_>) -> Result<String> {
+    let value: Vec<u8> = settings::table.filter(settings::name.eq("turn")).select(settings::value).first(tx.conn())?;
+    Ok(String::from_utf8(value).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_the_log_starts_over_while_much_is_written_and_is_gone_when_the_server_stops() {
+    let database = Database::sqlite();
+    let (db, log) = (database.open(), log_of(&database));
+    let version = db.read(|tx| Ok(diesel::select(sql::<Text>("sqlite_version()")).get_result::<String>(tx.conn())?));
+    let version: Vec<u32> = version.await.unwrap().split('.').map(|part| part.parse().unwrap()).collect();
+    assert!(
+        version.as_slice() >= [3, 51, 3].as_slice(),
+        "{version:?}: copying beside the writer loses pages before 3.51.3"
+    );
+    for turn in 1..=120 {
+        write_megabyte(&db, turn).await;
+    }
+    let longest = std::fs::metadata(&log).unwrap().len();
+    assert!(longest < 80_000_000, "of 120 MB that were written, {longest} bytes were in the log at once");
+    db.close();
+    assert!(!log.exists());
+    assert_eq!(database.open().read(last_turn).await.unwrap(), "120");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_a_long_read_keeps_its_snapshot_and_the_log_starts_over_after_it() {
+    let database = Database::sqlite();
+    let (db, log) = (database.open(), log_of(&database));
+    write_megabyte(&db, 0).await;
+    let (release, wait) = mpsc::channel::<()>();
+    let (started, running) = tokio::sync::oneshot::channel();
+    let (mut started, wait, reader) = (Some(started), std::sync::Mutex::new(wait), db.clone());
+    let long = tokio::spawn(async move {
+        let read = reader.read(move |tx| {
+            let first = last_turn(tx)?;
+            if let Some(started) = started.take() {
+                let _ = started.send(());
+            }
+            let _ = wait.lock().unwrap().recv();
+            Ok((first, last_turn(tx)?))
+        });
+        read.await.unwrap()
+    });
+    running.await.unwrap();
+    for turn in 1..=30 {
+        write_megabyte(&db, turn).await;
+    }
+    // Nothing that the reader still reads was overwritten.
+    drop(release);
+    assert_eq!(long.await.unwrap(), ("0".to_owned(), "0".to_owned()));
+    assert!(std::fs::metadata(&log).unwrap().len() > 28_000_000, "the log started over below the reader");
+    for turn in 31..=120 {
+        write_megabyte(&db, turn).await;
+    }
+    let longest = std::fs::metadata(&log).unwrap().len();
+    assert!(longest < 80_000_000, "of 120 MB that were written, {longest} bytes were in the log at once");
+    assert_eq!(db.read(last_turn).await.unwrap(), "120");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use afterglow::db::Backend;
 use afterglow::kernel::Entropy;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -33,16 +34,20 @@ pub struct Ledger {
     pub acknowledged: BTreeSet<String>,
     /// Sent without an answer.
     pub unknown: Vec<String>,
+    /// Whether nobody is to write any more.
+    pub stopped: bool,
 }
 
+/// What is sent under an id: up to 18 KB, so that the log of the database is soon long.
 pub fn body_of(id: &str) -> Value {
+    let words = 60 + 200 * (id.bytes().map(usize::from).sum::<usize>() % 16);
     json!({ "kind": "note", "occurred_at": "2026-03-10T08:30:00+01:00", "zone": "Europe/Berlin",
-        "text": { "title": id, "body": format!("{id} {}", "quiet ".repeat(60)) }, "tags": ["lake"] })
+        "text": { "title": id, "body": format!("{id} {}", "quiet ".repeat(words)) }, "tags": ["lake"] })
 }
 
 /// Writes until told to stop; whatever has no answer is left for the next round.
 pub async fn write(web: Web, ledger: Arc<Mutex<Ledger>>, until: Instant, keyed: bool) {
-    while Instant::now() < until {
+    while Instant::now() < until && !ledger.lock().unwrap().stopped {
         let id = ledger.lock().unwrap().unknown.pop();
         let id = id.unwrap_or_else(|| Entropy::System.opaque().to_string());
         ledger.lock().unwrap().sent.insert(id.clone(), id.clone());
@@ -197,4 +202,40 @@ async fn r1_killed_under_writes_nothing_acknowledged_is_lost_doubled_or_torn() {
     let written = ledger.lock().unwrap().acknowledged.len();
     eprintln!("{kills} kills, {written} writes, {unknown} unknown at the last; ready again after at most {slowest:?}");
     assert!(written > kills * 5, "hardly anything was written: {written}");
+}
+
+#[actix_web::test]
+async fn r1_killed_while_the_log_is_copied_into_the_file_nothing_acknowledged_is_lost() {
+    let database = Database::fresh();
+    let Backend::Sqlite(file) = &database.backend else { return };
+    let length = || std::fs::metadata(file).unwrap().len();
+    let code = first_run_code(&database).await;
+    let mut child = Child::serve(&database, &[]).await;
+    let (_, patient, id) = Web::new(&child.url).found(&code).await;
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    for turn in 0..3 {
+        let (before, end) = (length(), Instant::now() + Duration::from_secs(30));
+        ledger.lock().unwrap().stopped = false;
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|_| actix_web::rt::spawn(write(patient.at(&child.url), Arc::clone(&ledger), end, false)))
+            .collect();
+        // While a server runs, only a checkpoint makes the file longer.
+        while length() == before {
+            assert!(Instant::now() < end, "kill {turn}: nothing was copied");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let [dice] = Entropy::System.bytes::<1>();
+        tokio::time::sleep(Duration::from_micros(100 * u64::from(dice))).await;
+        child.kill();
+        ledger.lock().unwrap().stopped = true;
+        for task in writers {
+            task.await.unwrap();
+        }
+        child = Child::serve(&database, &[]).await;
+    }
+    let web = patient.at(&child.url);
+    resend(&web, &ledger).await;
+    verify(&web, &database, &id, &ledger).await;
+    let (status, said) = run(&database, &["audit", "verify"]);
+    assert!(status.success(), "{said}");
 }

@@ -1,0 +1,179 @@
+//! Checkpoints of SQLite's log, beside the writer.
+//!
+//! A checkpoint copies the pages of the log into the database's file, so that the log can start over. As a part of a
+//! commit it would hold up every unit that waits, so a thread of its own copies while the writer goes on, and then
+//! what came meanwhile. Only a log that is copied to its end starts over, and a busy writer is always ahead of the
+//! thread: the last few pages are copied by the writer, between two batches.
+//!
+//! No promise rests on a checkpoint: a commit is on the disk, in the log, before it is answered. Two connections that
+//! copy and write at once need SQLite 3.51.3: earlier ones could overwrite a log that was not copied yet.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel::sqlite::SqliteConnection;
+
+use super::sqlite::{Role, connect, spawn};
+use crate::kernel::Result;
+
+/// The number of uncopied pages at which a checkpoint is due, 16 MB: a page that changes often is copied once for many
+/// changes.
+const DUE: i64 = 4_000;
+/// The most pages of the log, 64 MB. Beyond them the writer waits for the thread.
+const MOST: i64 = 16_000;
+/// The most times that the thread copies for one checkpoint. Each time there is less to copy.
+const PASSES: usize = 4;
+/// The least time between two looks at the log.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+/// The number of pages in the log. For a database in memory, which has no log, both are -1.
+#[derive(QueryableByName)]
+struct Log {
+    #[diesel(column_name = log, sql_type = BigInt)]
+    pages: i64,
+    #[diesel(column_name = checkpointed, sql_type = BigInt)]
+    copied: i64,
+}
+
+impl Log {
+    /// Looks at the log.
+    fn look(conn: &mut SqliteConnection) -> Result<Self> {
+        Ok(diesel::sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(conn)?)
+    }
+
+    /// Copies as far as no reader still reads what would be overwritten. Waits for nobody.
+    fn copy(conn: &mut SqliteConnection) -> Result<Self> {
+        Ok(diesel::sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(conn)?)
+    }
+
+    fn uncopied(&self) -> i64 {
+        self.pages - self.copied
+    }
+}
+
+/// The state of the log, as the writer knows it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// No checkpoint is due.
+    Idle,
+    /// The thread copies.
+    Copying,
+    /// The writer copies the rest.
+    Ending,
+}
+
+/// The checkpoints of a writer, and their thread.
+pub(super) struct Checkpoints {
+    asks: Sender<()>,
+    ends: Receiver<Result<()>>,
+    thread: JoinHandle<()>,
+    stage: Stage,
+    looked_at: Instant,
+    /// Whether the log grows, and that was logged.
+    growing: bool,
+}
+
+impl Checkpoints {
+    pub(super) fn start(path: PathBuf) -> Result<Self> {
+        let (asks, asked) = channel();
+        let (ended, ends) = channel();
+        let thread = spawn("db-checkpoint".to_owned(), move || serve(&path, &asked, &ended))?;
+        Ok(Self { asks, ends, thread, stage: Stage::Idle, looked_at: Instant::now(), growing: false })
+    }
+
+    /// Keeps the log short. The writer calls it between two batches, with its connection.
+    pub(super) fn tend(&mut self, conn: &mut SqliteConnection) {
+        if let Err(error) = self.step(conn) {
+            self.grows(&error.to_string());
+        }
+    }
+
+    /// Ends the thread. Blocks.
+    pub(super) fn stop(self) {
+        drop(self.asks);
+        // A thread that panicked has left the copying to the writer.
+        drop(self.thread.join());
+    }
+
+    fn step(&mut self, conn: &mut SqliteConnection) -> Result<()> {
+        if self.stage == Stage::Idle && self.may_look() {
+            let log = Log::look(conn)?;
+            if log.pages > MOST {
+                self.stage = Stage::Ending;
+            } else if log.uncopied() > DUE {
+                // Without its thread the writer copies everything.
+                self.stage = if self.asks.send(()).is_ok() { Stage::Copying } else { Stage::Ending };
+            }
+        }
+        if self.stage == Stage::Copying {
+            let too_long = self.may_look() && Log::look(conn)?.pages > MOST;
+            let end = if too_long { self.ends.recv().ok() } else { self.ends.try_recv().ok() };
+            if too_long || end.is_some() {
+                self.stage = Stage::Ending;
+            }
+            end.unwrap_or(Ok(()))?;
+        }
+        if self.stage == Stage::Ending {
+            let log = Log::copy(conn)?;
+            let uncopied = log.uncopied();
+            if uncopied == 0 {
+                self.growing = false;
+            } else if uncopied > DUE && log.pages > MOST {
+                self.grows("something reads since long ago");
+            }
+            // While a reader holds a short rest, the writer tries again after each batch.
+            if uncopied == 0 || uncopied > DUE {
+                self.stage = Stage::Idle;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether enough time has gone by since the last look. A look costs the writer as much as a small statement.
+    fn may_look(&mut self) -> bool {
+        let due = self.looked_at.elapsed() >= BETWEEN_LOOKS;
+        if due {
+            self.looked_at = Instant::now();
+        }
+        due
+    }
+
+    /// Logs it once, until the whole log is copied again.
+    fn grows(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.growing, true) {
+            tracing::warn!(why, "the log of the database cannot be copied into its file and grows");
+        }
+    }
+}
+
+/// Copies whenever the writer asks, until it has gone.
+fn serve(path: &Path, asked: &Receiver<()>, ended: &Sender<Result<()>>) {
+    let mut conn = None;
+    for () in asked {
+        if ended.send(copy(&mut conn, path)).is_err() {
+            return;
+        }
+    }
+}
+
+fn copy(slot: &mut Option<SqliteConnection>, path: &Path) -> Result<()> {
+    let mut conn = match slot.take() {
+        Some(conn) => conn,
+        // A reader's connection cannot change rows, and can copy.
+        None => connect(path, Role::Reader)?,
+    };
+    for _ in 0..PASSES {
+        Log::copy(&mut conn)?;
+        // SQLite flushes the file when nothing was committed during the copying. What is flushed here, the writer does
+        // not wait for.
+        if Log::look(&mut conn)?.uncopied() == 0 {
+            break;
+        }
+    }
+    *slot = Some(conn);
+    Ok(())
+}
