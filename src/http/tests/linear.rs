@@ -73,7 +73,7 @@ fn a_wrong_body_is_read_a_few_times_at_most_however_large_it_is() {
             let text = document["a_text"].as_str().unwrap().len();
             for lenient in [false, true] {
                 READ.with(|read| read.set(0));
-                drop(reader::document::<Long>(document.clone(), bytes, lenient));
+                drop(reader::document::<Long>(&mut document.clone(), bytes, lenient));
                 drop(reader::patch::<Long>(document.clone(), bytes, lenient, Vec::new()));
                 let read = READ.with(Cell::get) / text;
                 assert!(read <= 4, "{name}, {bytes} bytes, lenient {lenient}: read {read} times");
@@ -88,7 +88,7 @@ fn the_time_of_a_byte_does_not_grow_with_a_body_that_cannot_be_parsed() {
         let once = || {
             let begin = std::time::Instant::now();
             if let Ok(document) = strict_json::parse(bytes) {
-                drop(reader::document::<Long>(document.clone(), bytes.len(), true));
+                drop(reader::document::<Long>(&mut document.clone(), bytes.len(), true));
                 drop(reader::patch::<Long>(document, bytes.len(), true, Vec::new()));
             }
             begin.elapsed().as_secs_f64() / f64::from(u32::try_from(bytes.len()).unwrap())
