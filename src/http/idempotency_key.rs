@@ -32,6 +32,12 @@ impl IdempotencyKey {
         self.key.as_deref()
     }
 
+    /// Returns the id of the thing that the request makes, if it makes one: the last id in the address of a PUT.
+    pub fn made(&self) -> Option<Uuid> {
+        let last = self.parameters.last().filter(|_| self.method == "PUT")?;
+        Uuid::parse_str(last).ok()
+    }
+
     /// Returns what the same key must come with again: the operation, the parameters of the address, and the `body` in
     /// its canonical form. The patient is not among the parameters, because `me` and an id may name the same one.
     pub fn parts<'a>(&'a self, body: &'a [u8]) -> Vec<&'a [u8]> {

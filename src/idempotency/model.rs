@@ -11,12 +11,14 @@ pub struct IdempotentRequest {
     pub key: Option<[u8; 32]>,
     /// A keyed hash of method, path and body.
     pub fingerprint: [u8; 32],
+    /// The outcome that it probably has, to be kept before the work is done: mostly the row is then written once.
+    pub probable: Option<RecordedOutcome>,
 }
 
 impl IdempotentRequest {
     /// A request without a key.
     pub const fn none() -> Self {
-        Self { key: None, fingerprint: [0; 32] }
+        Self { key: None, fingerprint: [0; 32], probable: None }
     }
 }
 

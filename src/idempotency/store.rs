@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq;
 
 use super::model::{Claim, IdempotentRequest, RecordedOutcome};
 use crate::db::schema::idempotency_records;
-use crate::db::{AnyConnection, At, Both, Tx};
+use crate::db::{AnyConnection, At, Both, Prepared, Tx};
 use crate::kernel::id::{Account, Any};
 use crate::kernel::{Code, Error, Id, Result, limits};
 
@@ -17,7 +17,7 @@ use crate::kernel::{Code, Error, Id, Result, limits};
 /// [`Code::KeyReused`] when the key came with another request before.
 pub(super) fn claim(tx: &mut Tx<'_>, account: Id<Account>, once: &IdempotentRequest, now: Timestamp) -> Result<Claim> {
     let Some(key) = once.key else { return Ok(Claim::Fresh) };
-    if many_writers(tx) && insert(tx, account, &key, once, None, now)? {
+    if claims_before(tx, once) && insert(tx, account, &key, once, once.probable, now)? {
         return Ok(Claim::Fresh);
     }
     find(tx, account, once)
@@ -58,27 +58,27 @@ pub(super) fn record_outcome(
     if key.first() == Some(&0) {
         forget_oldest(tx, account)?;
     }
-    if !many_writers(tx) {
+    if !claims_before(tx, once) {
         insert(tx, account, &key, once, Some(done), now)?;
         return Ok(());
     }
-    diesel::update(
-        idempotency_records::table
-            .filter(idempotency_records::account_id.eq(account))
-            .filter(idempotency_records::key_hash.eq(key.to_vec())),
-    )
-    .set((
+    if once.probable == Some(done) {
+        return Ok(());
+    }
+    let own = idempotency_records::table.filter(idempotency_records::account_id.eq(account));
+    Both(Prepared(diesel::update(own.filter(idempotency_records::key_hash.eq(key.to_vec()))).set((
         idempotency_records::status.eq(i32::from(done.status)),
         idempotency_records::reference.eq(done.reference.map(Id::<Any>::from_uuid)),
-    ))
+    ))))
     .execute(tx.conn())?;
     Ok(())
 }
 
-/// Whether a request with the same key could come between claim and settlement. The row of the claim makes it wait.
-/// SQLite has one writer, so there the row is written once, at settlement.
-fn many_writers(tx: &mut Tx<'_>) -> bool {
-    matches!(tx.conn(), AnyConnection::Pg(_))
+/// Whether the row is written before the work. On PostgreSQL a request with the same key could come between claim and
+/// settlement: the row makes it wait. SQLite has one writer: there the row waits for settlement, unless the claim can
+/// already say what will be done. It is written once then, and nothing is looked up.
+fn claims_before(tx: &mut Tx<'_>, once: &IdempotentRequest) -> bool {
+    once.probable.is_some() || matches!(tx.conn(), AnyConnection::Pg(_))
 }
 
 /// Inserts the row of a key. Returns `false` when there is one.

@@ -15,7 +15,7 @@ use super::store;
 use super::token::Tokens;
 use crate::db::Tx;
 use crate::http::{ChangeResult, Command, Listing, Reply, Request, query};
-use crate::idempotency::{self, IdempotentRequest, Outcome};
+use crate::idempotency::{self, IdempotentRequest, Outcome, RecordedOutcome};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::page::{CursorKey, PageRequest};
 use crate::kernel::{Code, Error, Id, Result};
@@ -339,6 +339,7 @@ pub fn key_of<I, B>(state: &State, request: &Request<I, B>, patient: Option<Id<P
     Ok(IdempotentRequest {
         key: key.key().map(|text| state.vault.mac(MacLabel::Idempotency, &[text.as_bytes()])),
         fingerprint: state.vault.mac(MacLabel::Idempotency, &parts),
+        probable: key.made().map(RecordedOutcome::created),
     })
 }
 
