@@ -84,7 +84,7 @@ impl InfusionRow {
 /// Lists every infusion of the patient, sealed, in no order; a patient has dozens.
 pub fn list_infusion_rows<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<InfusionRow>> {
     let own = infusions::table.filter(infusions::patient_id.eq(access.patient()));
-    Ok(own.select(InfusionRow::as_select()).load(tx.conn())?)
+    Ok(Both(own.select(columns::<InfusionRow>())).load(tx.conn())?)
 }
 
 /// Lists the ids and versions of every infusion of the patient, in no order.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::model::{CautionFlag, ClinicCautions, Settings};
 use crate::care::{Access, Write};
 use crate::db::schema::patient_settings;
-use crate::db::{At, Tx};
+use crate::db::{At, Both, Tx, columns};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
 use crate::vault::{Keys, Purpose, SealContext};
@@ -51,7 +51,7 @@ pub fn open_or_default(row: Option<&SettingsRow>, keys: &Keys, patient: Id<Patie
 /// Finds the settings of the patient, sealed.
 pub fn find_settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<SettingsRow>> {
     let own = patient_settings::table.filter(patient_settings::patient_id.eq(access.patient()));
-    Ok(own.select(SettingsRow::as_select()).first(tx.conn()).optional()?)
+    Ok(Both(own.select(columns::<SettingsRow>())).get_result(tx.conn()).optional()?)
 }
 
 /// Finds the version of the patient's settings.
