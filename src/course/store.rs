@@ -3,6 +3,8 @@
 mod pauses;
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+use std::sync::{Arc, LazyLock};
 
 use diesel::prelude::*;
 use jiff::Timestamp;
@@ -19,7 +21,7 @@ use crate::kernel::{Error, Id, Result};
 use crate::planning::window::{Dose, WindowParams};
 use crate::planning::{self, UntoldEnd};
 use crate::settings::SettingsRow;
-use crate::vault::{Keys, Purpose, SealContext};
+use crate::vault::{Keys, Purpose, SealContext, identify};
 
 pub use pauses::{
     PauseRow, count_pauses, end_unopened_pause, find_pause, insert_pause, list_pause_versions, list_pauses,
@@ -285,13 +287,40 @@ pub fn background<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<SealedContex
 
 impl SealedContextSource {
     /// Opens both. What does not open is left out: a damaged infusion does not keep what was written from being read.
+    ///
+    /// What opened whole is kept until a document is another one: to open and read them again for every answer took
+    /// longer the more infusions there were.
     pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<ContextSource> {
-        let doses = open_doses(&self.infusions, keys, patient)?;
-        let opened = self.settings.as_ref().map(|row| row.open(keys, patient)).transpose();
-        let Some((settings, _)) = Error::skip_damaged(opened)?.flatten() else {
-            return Ok(ContextSource { doses, zones: Vec::new(), locale: "en".to_owned() });
+        let stamp = self.stamp();
+        if let Some(kept) = keys.kept::<ContextSource>(stamp) {
+            return Ok(ContextSource::clone(&kept));
+        }
+        let OpenedInfusions { list, unreadable } = open_infusions(&self.infusions, keys, patient)?;
+        let doses = list.iter().filter_map(|infusion| infusion.doc.dose(infusion.id)).collect();
+        let settings = Error::skip_damaged(self.settings.as_ref().map(|row| row.open(keys, patient)).transpose())?;
+        let whole = settings.is_some() && unreadable.is_empty();
+        let opened = match settings.flatten() {
+            Some((settings, _)) => ContextSource { doses, zones: settings.zones.into(), locale: settings.locale },
+            None => ContextSource { doses, zones: Arc::default(), locale: "en".to_owned() },
         };
-        Ok(ContextSource { doses, zones: settings.zones, locale: settings.locale })
+        if whole {
+            keys.keep(stamp, Arc::new(opened.clone()));
+        }
+        Ok(opened)
+    }
+
+    /// Returns a hash of what identifies the documents, in this process.
+    fn stamp(&self) -> u64 {
+        static STAMPS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let mut hasher = STAMPS.build_hasher();
+        if let Some(settings) = &self.settings {
+            settings.identify(&mut hasher);
+        }
+        for InfusionRow { id, doc, version, .. } in &self.infusions {
+            (id, version).hash(&mut hasher);
+            identify(doc, &mut hasher);
+        }
+        hasher.finish()
     }
 }
 

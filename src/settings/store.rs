@@ -1,6 +1,7 @@
 //! The settings row of a patient, sealed under their clinical key.
 
 use std::collections::BTreeSet;
+use std::hash::{Hash as _, Hasher};
 
 use diesel::prelude::*;
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use crate::db::schema::patient_settings;
 use crate::db::{At, Both, Tx, columns};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
-use crate::vault::{Keys, Purpose, SealContext};
+use crate::vault::{Keys, Purpose, SealContext, identify};
 
 /// The settings of a patient as they are stored, sealed.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -29,6 +30,12 @@ impl SettingsRow {
     /// Returns their version.
     pub fn version(&self) -> i64 {
         self.version
+    }
+
+    /// Feeds `hasher` what tells these settings from all others of the patient.
+    pub fn identify(&self, hasher: &mut impl Hasher) {
+        self.version.hash(hasher);
+        identify(&self.doc, hasher);
     }
 
     /// Opens the settings, and returns them with their version.
