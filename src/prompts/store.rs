@@ -1,5 +1,6 @@
 //! Prompt rows: the sealed document, and the clear columns that the workers scan.
 
+mod many;
 mod waiting;
 
 use std::collections::BTreeSet;
@@ -8,6 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Array;
 use jiff::Timestamp;
 
+pub use many::{insert_all, update_all};
 pub use waiting::{NEXT_DUE, hold_waiting, list_late, list_waiting};
 
 use super::model::{DeliveryStage, PromptDoc, StoredPrompt};
@@ -165,12 +167,10 @@ fn next_action(prompt: &StoredPrompt) -> Option<At> {
 /// Inserts a prompt.
 pub fn insert(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
     let patient = access.patient();
-    let place = place(patient, prompt.id, prompt.version);
-    let doc = access.keys()?.seal_json(Purpose::Clinical, &place, &prompt.doc)?;
     Both(diesel::insert_into(prompts::table).values((
         prompts::patient_id.eq(patient),
         prompts::id.eq(prompt.id),
-        prompts::doc.eq(doc),
+        prompts::doc.eq(sealed(access, prompt)?),
         prompts::stage.eq(prompt.stage.number()),
         prompts::due_at.eq(At(prompt.due_at)),
         prompts::expires_at.eq(At(prompt.expires_at)),
@@ -185,12 +185,9 @@ pub fn insert(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) ->
 
 /// Stores a changed prompt; `prompt.version` is the new one.
 pub fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
-    let patient = access.patient();
-    let place = place(patient, prompt.id, prompt.version);
-    let doc = access.keys()?.seal_json(Purpose::Clinical, &place, &prompt.doc)?;
-    let own = prompts::table.filter(prompts::patient_id.eq(patient)).filter(prompts::id.eq(prompt.id));
+    let own = prompts::table.filter(prompts::patient_id.eq(access.patient())).filter(prompts::id.eq(prompt.id));
     Both(Prepared(diesel::update(own).set((
-        prompts::doc.eq(doc),
+        prompts::doc.eq(sealed(access, prompt)?),
         prompts::stage.eq(prompt.stage.number()),
         prompts::due_at.eq(At(prompt.due_at)),
         prompts::expires_at.eq(At(prompt.expires_at)),
@@ -201,6 +198,12 @@ pub fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) ->
     ))))
     .execute(tx.conn())?;
     Ok(())
+}
+
+/// Seals the document of a prompt, as its present version.
+fn sealed(access: &Access<Write>, prompt: &StoredPrompt) -> Result<Vec<u8>> {
+    let place = place(access.patient(), prompt.id, prompt.version);
+    access.keys()?.seal_json(Purpose::Clinical, &place, &prompt.doc)
 }
 
 /// A step of delivery. It takes no change number, because clients can tell it from the clock.
