@@ -27,6 +27,11 @@ fn place(patient: Id<Patient>, column: &'static str, revision: i64) -> SealConte
 }
 
 impl SettingsRow {
+    /// Makes them of the columns, for a statement that reads others too.
+    pub fn new(doc: Vec<u8>, version: i64) -> Self {
+        Self { doc, version }
+    }
+
     /// Returns their version.
     pub fn version(&self) -> i64 {
         self.version
