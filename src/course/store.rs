@@ -316,7 +316,7 @@ impl SealedContextSource {
         if let Some(kept) = keys.kept::<ContextSource>(stamp) {
             return Ok(ContextSource::clone(&kept));
         }
-        let (mut doses, mut whole) = (Vec::with_capacity(self.infusions.len()), true);
+        let (mut doses, mut whole) = (Vec::<Dose>::with_capacity(self.infusions.len()), true);
         for (id, doc, version) in &self.infusions {
             let facts = Error::skip_damaged(open_facts(keys, patient, (*id, *version), doc))?;
             whole &= facts.is_some();
