@@ -7,7 +7,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, HasSqlType};
+use diesel::sql_types::{Array, BigInt, HasSqlType, Integer, Nullable};
 use jiff::Timestamp;
 
 use super::model::{
@@ -15,7 +15,7 @@ use super::model::{
     Revocation,
 };
 use crate::db::schema::{changes, closings, patient_heads, revocations};
-use crate::db::{AnyConnection, At, Both, Signal, Topic, Tx, Uid};
+use crate::db::{AnyConnection, At, Both, Prepared, Signal, TimestampTz, Topic, Tx, Uid};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
 
@@ -120,22 +120,11 @@ pub fn insert(
     now: Timestamp,
     list: &[Change],
 ) -> Result<()> {
+    if list.iter().any(|change| change.version < tx.first_version()) {
+        return Err(Error::internal("a version of an earlier epoch was given again"));
+    }
+    insert_rows(tx, patient, first, actor, now, list)?;
     for (seq, change) in (first..).zip(list) {
-        if change.version < tx.first_version() {
-            return Err(Error::internal("a version of an earlier epoch was given again"));
-        }
-        Both(diesel::insert_into(changes::table).values((
-            changes::patient_id.eq(patient),
-            changes::seq.eq(seq),
-            changes::entity.eq(change.entity.number()),
-            changes::entity_id.eq(Id::<Any>::from_uuid(change.id)),
-            changes::version.eq(change.version),
-            changes::op.eq(change.op.number()),
-            changes::actor_id.eq(actor.map(|(account, _)| account)),
-            changes::session_id.eq(actor.map(|(_, session)| session)),
-            changes::at.eq(At(now)),
-        )))
-        .execute(tx.conn())?;
         if change.revokes() {
             Both(diesel::insert_into(revocations::table).values((
                 revocations::patient_id.eq(patient),
@@ -152,6 +141,50 @@ pub fn insert(
         if concerns && !unseen {
             tx.note(ForReaders { patient, now, event: ReaderEvent::Changed(*change) });
         }
+    }
+    Ok(())
+}
+
+/// Inserts the rows of `list`: on PostgreSQL many of them in one statement, where each column is one value.
+fn insert_rows(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    first: i64,
+    actor: Option<(Id<Account>, Id<Session>)>,
+    now: Timestamp,
+    list: &[Change],
+) -> Result<()> {
+    let (account, session) = actor.unzip();
+    if let (AnyConnection::Pg(conn), [_, _, ..]) = (tx.conn(), list) {
+        let rows = diesel::sql_query(
+            "INSERT INTO changes (patient_id, actor_id, session_id, at, seq, entity, entity_id, version, op) \
+             SELECT $1, $2, $3, $4, these.* FROM unnest($5, $6, $7, $8, $9) AS these",
+        )
+        .bind::<Uid, _>(patient)
+        .bind::<Nullable<Uid>, _>(account)
+        .bind::<Nullable<Uid>, _>(session)
+        .bind::<TimestampTz, _>(At(now))
+        .bind::<Array<BigInt>, _>((first..).zip(list).map(|(seq, _)| seq).collect::<Vec<_>>())
+        .bind::<Array<Integer>, _>(list.iter().map(|change| change.entity.number()).collect::<Vec<_>>())
+        .bind::<Array<Uid>, _>(list.iter().map(|change| Id::<Any>::from_uuid(change.id)).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(list.iter().map(|change| change.version).collect::<Vec<_>>())
+        .bind::<Array<Integer>, _>(list.iter().map(|change| change.op.number()).collect::<Vec<_>>());
+        Prepared(rows).execute(conn)?;
+        return Ok(());
+    }
+    for (seq, change) in (first..).zip(list) {
+        Both(diesel::insert_into(changes::table).values((
+            changes::patient_id.eq(patient),
+            changes::seq.eq(seq),
+            changes::entity.eq(change.entity.number()),
+            changes::entity_id.eq(Id::<Any>::from_uuid(change.id)),
+            changes::version.eq(change.version),
+            changes::op.eq(change.op.number()),
+            changes::actor_id.eq(account),
+            changes::session_id.eq(session),
+            changes::at.eq(At(now)),
+        )))
+        .execute(tx.conn())?;
     }
     Ok(())
 }

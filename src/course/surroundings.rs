@@ -1,5 +1,7 @@
 //! The sources of the context of something written: the infusions, and the zones of the patient.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::kernel::Zone;
@@ -9,8 +11,8 @@ use crate::planning::{ZoneSince, zone_at};
 /// The infusions of a patient and the zones they lived in.
 #[derive(Clone, Debug)]
 pub struct ContextSource {
-    pub(super) doses: Vec<Dose>,
-    pub(super) zones: Vec<ZoneSince>,
+    pub(super) doses: Arc<[Dose]>,
+    pub(super) zones: Arc<[ZoneSince]>,
     /// The language of the patient, as a BCP 47 tag.
     pub locale: String,
 }

@@ -3,7 +3,7 @@
 use diesel::backend::Backend;
 use diesel::connection::AnsiTransactionManager;
 use diesel::pg::{Pg, PgConnection};
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::query_dsl::methods::{ExecuteDsl, LoadQuery};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel::{QueryResult, RunQueryDsl, Selectable};
@@ -102,6 +102,9 @@ impl<T> QueryId for Prepared<T> {
     type QueryId = ();
 
     const HAS_STATIC_QUERY_ID: bool = false;
+}
+impl<T: Query> Query for Prepared<T> {
+    type SqlType = T::SqlType;
 }
 impl<T, C> RunQueryDsl<C> for Prepared<T> {}
 

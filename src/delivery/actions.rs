@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -26,7 +28,9 @@ use crate::state::State;
 use crate::tasks::{KeyRing, keys_of};
 
 /// The deliveries of one round.
-const ROUND: i64 = 256;
+const ROUND: i64 = 448;
+/// The deliveries of a part of a round. While one part is judged, the database reads and stores another.
+const PART: usize = 112;
 /// The longest that a round waits for its pushes to devices. What is still under way then goes on by itself, so that a
 /// push service that hangs does not hold what comes due meanwhile.
 const HOLDS: Duration = Duration::from_secs(1);
@@ -98,11 +102,29 @@ pub async fn deliver(state: &State, channel: &dyn Channel, tails: &Tails, now: T
     let holder = state.entropy.opaque();
     let left = state.channels.left_to_others();
     let leased = state.db.write(move |tx| store::lease(tx, holder, now, ROUND, &left)).await?;
-    if leased.is_empty() {
-        return Ok(DeliverySummary { is_last: true, ..DeliverySummary::default() });
+    let part = |part| deliver_part(state, channel, tails, (holder, part), now).boxed();
+    let parts: Vec<_> = leased.chunks(PART).map(part).collect();
+    let mut sent = 0;
+    // Each part is stored, whatever becomes of the others.
+    for stored in join_all(parts).await {
+        sent += stored?;
     }
+    let seen = leased.len();
+    let is_last = i64::try_from(seen).is_ok_and(|seen| seen < ROUND);
+    let oldest = leased.iter().map(|one| one.due_at).min();
+    Ok(DeliverySummary { sent, seen, oldest, is_last })
+}
+
+/// Judges and sends a part of the deliveries that `holder` has leased, and returns the number of pushes that have left.
+async fn deliver_part(
+    state: &State,
+    channel: &dyn Channel,
+    tails: &Tails,
+    (holder, leased): (Uuid, &[Leased]),
+    now: Timestamp,
+) -> Result<usize> {
     let keys = keys_of(state, leased.iter().map(|one| one.patient).collect()).await?;
-    let held = leased.clone();
+    let held = leased.to_vec();
     let protocols = state.protocols.known();
     let wary = state.vault.unreadable_rows() > 0;
     let to_devices = !state.channels.is_empty();
@@ -111,7 +133,7 @@ pub async fn deliver(state: &State, channel: &dyn Channel, tails: &Tails, now: T
     let felt = felt.filter_map(|one| Some((one.patient, keys.get(&one.patient)?.clone()?))).collect();
     let (mut prompts, mut abouts) = (HashMap::new(), HashMap::new());
     let mut turns = Vec::with_capacity(leased.len());
-    for one in &leased {
+    for one in leased {
         let judged = verdict(one, facts.prompts.remove(&one.id), &facts, &keys, (&protocols, now));
         let Some(Judged { verdict, prompt, about }) = judged else {
             turns.push((*one, Verdict::Lapse));
@@ -142,11 +164,7 @@ pub async fn deliver(state: &State, channel: &dyn Channel, tails: &Tails, now: T
             under_way.note(&mut outcomes).await;
         }
     }
-    let sent = round.store(outcomes).await?;
-    let seen = leased.len();
-    let is_last = i64::try_from(seen).is_ok_and(|seen| seen < ROUND);
-    let oldest = leased.iter().map(|one| one.due_at).min();
-    Ok(DeliverySummary { sent, seen, oldest, is_last })
+    round.store(outcomes).await
 }
 
 /// What storing the outcomes of a round needs.

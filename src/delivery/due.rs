@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 
@@ -22,10 +22,12 @@ use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
 use crate::vault::{Keys, Vault};
 
 /// The most prompts marked due in one unit.
-const BATCH: i64 = 500;
+const BATCH: usize = 500;
 /// The most of those units in one round. Claiming is not fair between clinics and sending is: what one clinic has due
 /// at once is claimed sooner than it is sent, so that the prompts of another get to the outbox soon.
 const BATCHES: usize = 8;
+/// The number of those units at once, after a full one. On PostgreSQL each passes over what another is taking.
+const BATCHES_AT_ONCE: usize = 4;
 /// The most prompts whose patients are caught up with in one round.
 const LATE: i64 = 500;
 /// The number of patients caught up with at once.
@@ -73,14 +75,23 @@ impl MarkDue {
         } else {
             0
         };
-        let mut marked = caught_up;
-        for _ in 0..BATCHES {
-            let vault = state.vault.clone();
-            let claimed = state.db.write(move |tx| on_time(tx, &vault, channel, any_late, (cutoff, now))).await?;
+        let (mut marked, mut left, mut at_once) = (caught_up, BATCHES, 1);
+        while left > 0 {
+            let batch = |_| {
+                let vault = state.vault.clone();
+                state.db.write(move |tx| on_time(tx, &vault, channel, any_late, (cutoff, now))).boxed()
+            };
+            let batches: Vec<_> = (0..at_once).map(batch).collect();
+            let mut claimed = 0;
+            for of_batch in join_all(batches).await {
+                claimed += of_batch?;
+            }
             marked += claimed;
-            if i64::try_from(claimed).is_ok_and(|claimed| claimed < BATCH) {
+            left -= at_once;
+            if claimed < at_once * BATCH {
                 break;
             }
+            at_once = left.min(BATCHES_AT_ONCE);
         }
         Ok(marked)
     }
@@ -98,7 +109,7 @@ fn on_time(
     if !all {
         return Ok(0);
     }
-    let claimed = outbox::claim(tx, (cutoff, now), &late, BATCH)?;
+    let claimed = outbox::claim(tx, (cutoff, now), &late, i64::try_from(BATCH).unwrap_or(i64::MAX))?;
     settle(tx, vault, channel, &DueDecisions::on_time(&claimed, now), now)?;
     Ok(claimed.len())
 }

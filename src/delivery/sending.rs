@@ -28,7 +28,7 @@ use crate::vault::{Keys, Vault};
 
 /// The number of sends under way at once by the channel of the process.
 const AT_ONCE: usize = 64;
-/// The longest that the channel of the process may take for one push. A round of them takes at most 20 seconds.
+/// The longest that the channel of the process may take for one push. A part of a round takes at most 10 seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The time after which a push is tried again that failed by the settings of the operator.
 const KEPT: SignedDuration = SignedDuration::from_mins(10);

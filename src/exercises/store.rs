@@ -1,15 +1,13 @@
 //! The rows of exercise responses.
 
-use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
 use jiff::Timestamp;
 
 use super::model::{Distress, Header, Responses};
 use crate::care::{Access, Write};
 use crate::changes::Entity;
 use crate::db::schema::exercise_responses;
-use crate::db::{At, Tx};
+use crate::db::{At, Both, Tx};
 use crate::items::seal::open_section;
 use crate::items::{ItemTable as _, Part, open_header, sort_newest_first};
 use crate::kernel::id::{Any, Response};
@@ -83,8 +81,8 @@ macro_rules! with_date_to_come {
     ($access:expr) => {
         exercise_responses::table
             .filter(exercise_responses::patient_id.eq($access.patient()))
-            // As literal SQL, so that the partial index applies.
-            .filter(sql::<Bool>("date_to_come"))
+            // The column as it is, without a value, so that the partial index applies.
+            .filter(exercise_responses::date_to_come)
             .filter(exercise_responses::deleted_at.is_null())
             .filter(exercise_responses::draft.eq(false))
             .order((exercise_responses::received_at, exercise_responses::id))
@@ -94,16 +92,14 @@ macro_rules! with_date_to_come {
 /// Lists the done responses that have a date on which they are still to come back, those that arrived first first, at
 /// most [`limits::DATED_RESPONSES`].
 pub(super) fn list_with_date_to_come<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<SealedResponse>> {
-    let rows: Vec<(Id<Response>, Vec<u8>, i64, Option<Vec<u8>>, i64)> = with_date_to_come!(access)
-        .limit(limits::DATED_RESPONSES.rows())
-        .select((
-            exercise_responses::id,
-            exercise_responses::meta,
-            exercise_responses::meta_rev,
-            exercise_responses::answers,
-            exercise_responses::answers_rev,
-        ))
-        .load(tx.conn())?;
+    let found = with_date_to_come!(access).limit(limits::DATED_RESPONSES.rows()).select((
+        exercise_responses::id,
+        exercise_responses::meta,
+        exercise_responses::meta_rev,
+        exercise_responses::answers,
+        exercise_responses::answers_rev,
+    ));
+    let rows: Vec<(Id<Response>, Vec<u8>, i64, Option<Vec<u8>>, i64)> = Both(found).load(tx.conn())?;
     let parts = |(id, meta, rev, sealed, answers_rev)| {
         (id, Part { rev, sealed: Some(meta) }, Part { rev: answers_rev, sealed })
     };

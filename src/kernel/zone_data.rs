@@ -4,6 +4,7 @@
 //! data (`TZif`, RFC 9636), such as `/usr/share/zoneinfo`, is read whole when the server starts. A zone that it lacks
 //! is that of the binary: packages of the data leave out old names, which people still have.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -117,8 +118,25 @@ fn named_edition(folder: &Path) -> Option<String> {
     plain.then(|| named.to_owned())
 }
 
-/// Finds a zone by its name.
+thread_local! {
+    /// The zone that was found last on this thread, and whether it is one of a folder's database.
+    static LAST: RefCell<Option<(TimeZone, bool)>> = const { RefCell::new(None) };
+}
+
+/// Finds a zone by its name. Every document of a patient names a zone, mostly the same: the last one is not looked for
+/// again.
 pub(super) fn find(name: &str) -> Option<TimeZone> {
+    let newer = FOLDER.get().is_some();
+    let is_last = |(zone, of_folder): &&(TimeZone, bool)| *of_folder == newer && zone.iana_name() == Some(name);
+    let last = LAST.with_borrow(|last| last.as_ref().filter(is_last).map(|(zone, _)| zone.clone()));
+    last.or_else(|| {
+        let found = look_up(name)?;
+        LAST.set(Some((found.clone(), newer)));
+        Some(found)
+    })
+}
+
+fn look_up(name: &str) -> Option<TimeZone> {
     let newer = FOLDER.get().and_then(|folder| folder.zones.get(&name.to_ascii_lowercase()).cloned());
     newer.or_else(|| BUNDLED.get(name).ok())
 }

@@ -1,5 +1,6 @@
 //! Prompt rows: the sealed document, and the clear columns that the workers scan.
 
+mod many;
 mod waiting;
 
 use std::collections::BTreeSet;
@@ -8,12 +9,13 @@ use diesel::prelude::*;
 use diesel::sql_types::Array;
 use jiff::Timestamp;
 
+pub use many::{insert_all, update_all};
 pub use waiting::{NEXT_DUE, hold_waiting, list_late, list_waiting};
 
 use super::model::{DeliveryStage, PromptDoc, StoredPrompt};
 use crate::care::{Access, Write};
 use crate::db::schema::prompts;
-use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
+use crate::db::{AnyConnection, At, Both, Prepared, TimestampTz, Tx, Uid, columns};
 use crate::kernel::id::{Patient, Prompt};
 use crate::kernel::{Error, Id, Result};
 use crate::planning::PromptKey;
@@ -84,15 +86,15 @@ pub fn list<A>(
 ) -> Result<Vec<PromptRow>> {
     let (after_at, after_id) = after.unwrap_or((Timestamp::MIN, Id::from_uuid(uuid::Uuid::nil())));
     let after_at = At(after_at.max(Timestamp::UNIX_EPOCH));
-    Ok(prompts::table
+    let found = prompts::table
         .filter(prompts::patient_id.eq(access.patient()))
         .filter(prompts::due_at.ge(At(from)))
         .filter(prompts::due_at.lt(At(to)))
         .filter(prompts::due_at.gt(after_at).or(prompts::due_at.eq(after_at).and(prompts::id.gt(after_id))))
         .order((prompts::due_at, prompts::id))
         .limit(limit)
-        .select(PromptRow::as_select())
-        .load(tx.conn())?)
+        .select(columns::<PromptRow>());
+    Ok(Both(found).load(tx.conn())?)
 }
 
 /// Prompts of a range.
@@ -151,13 +153,13 @@ pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Prompt>) -> Result<Op
     row.map(|row| open(access, row)).transpose()
 }
 
-/// Returns the time at which the workers look at it next: its due time while it waits, else none.
 /// Lists the instants at which the prompts among `ids` last changed, in no order.
 pub fn list_updated_at<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Prompt>]) -> Result<Vec<(Id<Prompt>, At)>> {
     let own = prompts::table.filter(prompts::patient_id.eq(access.patient())).filter(prompts::id.eq_any(ids.to_vec()));
     Ok(own.select((prompts::id, prompts::updated_at)).load(tx.conn())?)
 }
 
+/// Returns the time at which the workers look at it next: its due time while it waits, else none.
 fn next_action(prompt: &StoredPrompt) -> Option<At> {
     (prompt.stage == DeliveryStage::Planned).then_some(At(prompt.due_at))
 }
@@ -165,43 +167,43 @@ fn next_action(prompt: &StoredPrompt) -> Option<At> {
 /// Inserts a prompt.
 pub fn insert(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
     let patient = access.patient();
-    let place = place(patient, prompt.id, prompt.version);
-    let doc = access.keys()?.seal_json(Purpose::Clinical, &place, &prompt.doc)?;
-    diesel::insert_into(prompts::table)
-        .values((
-            prompts::patient_id.eq(patient),
-            prompts::id.eq(prompt.id),
-            prompts::doc.eq(doc),
-            prompts::stage.eq(prompt.stage.number()),
-            prompts::due_at.eq(At(prompt.due_at)),
-            prompts::expires_at.eq(At(prompt.expires_at)),
-            prompts::next_action_at.eq(next_action(prompt)),
-            prompts::version.eq(prompt.version),
-            prompts::created_at.eq(At(access.now())),
-            prompts::updated_at.eq(At(access.now())),
-        ))
-        .execute(tx.conn())?;
+    Both(diesel::insert_into(prompts::table).values((
+        prompts::patient_id.eq(patient),
+        prompts::id.eq(prompt.id),
+        prompts::doc.eq(sealed(access, prompt)?),
+        prompts::stage.eq(prompt.stage.number()),
+        prompts::due_at.eq(At(prompt.due_at)),
+        prompts::expires_at.eq(At(prompt.expires_at)),
+        prompts::next_action_at.eq(next_action(prompt)),
+        prompts::version.eq(prompt.version),
+        prompts::created_at.eq(At(access.now())),
+        prompts::updated_at.eq(At(access.now())),
+    )))
+    .execute(tx.conn())?;
     Ok(())
 }
 
 /// Stores a changed prompt; `prompt.version` is the new one.
 pub fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
-    let patient = access.patient();
-    let place = place(patient, prompt.id, prompt.version);
-    let doc = access.keys()?.seal_json(Purpose::Clinical, &place, &prompt.doc)?;
-    diesel::update(prompts::table.filter(prompts::patient_id.eq(patient)).filter(prompts::id.eq(prompt.id)))
-        .set((
-            prompts::doc.eq(doc),
-            prompts::stage.eq(prompt.stage.number()),
-            prompts::due_at.eq(At(prompt.due_at)),
-            prompts::expires_at.eq(At(prompt.expires_at)),
-            prompts::next_action_at.eq(next_action(prompt)),
-            prompts::fired_at.eq(prompt.fired_at.map(At)),
-            prompts::version.eq(prompt.version),
-            prompts::updated_at.eq(At(access.now())),
-        ))
-        .execute(tx.conn())?;
+    let own = prompts::table.filter(prompts::patient_id.eq(access.patient())).filter(prompts::id.eq(prompt.id));
+    Both(Prepared(diesel::update(own).set((
+        prompts::doc.eq(sealed(access, prompt)?),
+        prompts::stage.eq(prompt.stage.number()),
+        prompts::due_at.eq(At(prompt.due_at)),
+        prompts::expires_at.eq(At(prompt.expires_at)),
+        prompts::next_action_at.eq(next_action(prompt)),
+        prompts::fired_at.eq(prompt.fired_at.map(At)),
+        prompts::version.eq(prompt.version),
+        prompts::updated_at.eq(At(access.now())),
+    ))))
+    .execute(tx.conn())?;
     Ok(())
+}
+
+/// Seals the document of a prompt, as its present version.
+fn sealed(access: &Access<Write>, prompt: &StoredPrompt) -> Result<Vec<u8>> {
+    let place = place(access.patient(), prompt.id, prompt.version);
+    access.keys()?.seal_json(Purpose::Clinical, &place, &prompt.doc)
 }
 
 /// A step of delivery. It takes no change number, because clients can tell it from the clock.
@@ -252,11 +254,11 @@ pub fn mark(tx: &mut Tx<'_>, prompts: &[(Id<Patient>, Id<Prompt>)], mark: Mark, 
         AnyConnection::Sqlite(conn) => {
             let sql = format!("UPDATE prompts SET {set} WHERE patient_id = $2 AND id = $3 AND {stage}");
             for (owner, id) in prompts {
-                diesel::sql_query(sql.as_str())
+                let one = diesel::sql_query(sql.as_str())
                     .bind::<TimestampTz, _>(At(now))
                     .bind::<Uid, _>(*owner)
-                    .bind::<Uid, _>(*id)
-                    .execute(conn)?;
+                    .bind::<Uid, _>(*id);
+                Prepared(one).execute(conn)?;
             }
         }
     }

@@ -12,13 +12,12 @@ use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, zone_data};
 use crate::planning::Protocol;
 use crate::state::State;
-use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
-use crate::vault::Keys;
+use crate::tasks::{Due, Task, TaskProgress, TaskRun};
 
 /// Patients planned for in one round.
 const ROUND: i64 = 100;
-/// Plans under way at once.
-const AT_ONCE: usize = 8;
+/// Plans under way at once. SQLite stores those that wait in one commit.
+const AT_ONCE: usize = 32;
 /// Patients marked in one unit when the protocol has changed.
 const MARKED: i64 = 100;
 /// A plan that fails for a fault in its data is tried again after this.
@@ -60,15 +59,7 @@ impl Task for Horizon {
 /// Plans for the patients who are due, and answers their number.
 async fn extend(state: &State, now: Timestamp) -> Result<usize> {
     let patients = state.db.read(move |tx| store::list_to_plan(tx, now, ROUND)).await?;
-    let keys = keys_of(state, patients.clone()).await?;
-    let plans: Vec<_> = patients
-        .into_iter()
-        .map(|patient| match keys.get(&patient).cloned() {
-            Some(keys) => extend_one(state, patient, keys, now).boxed(),
-            // Their keys do not open.
-            None => try_later(state, patient, now).boxed(),
-        })
-        .collect();
+    let plans: Vec<_> = patients.into_iter().map(|patient| extend_one(state, patient, now).boxed()).collect();
     let mut plans = futures_util::stream::iter(plans).buffer_unordered(AT_ONCE);
     let mut count = 0;
     while let Some(done) = plans.next().await {
@@ -124,7 +115,11 @@ async fn mark_all(state: &State, now: Timestamp) -> Result<()> {
     }
 }
 
-async fn extend_one(state: &State, patient: Id<Patient>, keys: Option<Keys>, now: Timestamp) -> Result<bool> {
+async fn extend_one(state: &State, patient: Id<Patient>, now: Timestamp) -> Result<bool> {
+    // While the keys of one are read, others are planned for. Keys that do not open are tried again.
+    let Some(keys) = Error::skip_damaged(state.vault.keys(patient.uuid()).await)? else {
+        return try_later(state, patient, now).await;
+    };
     let Some(keys) = keys else {
         // The keys are gone for good: there is nothing left to plan from.
         state.db.write_bulk(move |tx| store::postpone_plan(tx, patient, None)).await?;

@@ -70,9 +70,13 @@ pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) ->
     let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
     let next = provisional.into_iter().chain(closing).fold(tomorrow, Timestamp::min);
     store::mark_planned(tx, access, next, !steps.is_empty(), plan.awaits_activity)?;
-    let list = steps.into_iter().map(|step| apply(tx, access, &stored, step)).collect::<Result<Vec<_>>>()?;
-    access.record_all(tx, &list)?;
-    Ok(list.len())
+    let changed = steps.into_iter().map(|step| applied(tx, &stored, step, now)).collect::<Result<Vec<_>>>()?;
+    let of = |wanted: Op| changed.iter().filter(move |(op, _)| *op == wanted).map(|(_, prompt)| prompt);
+    prompts::insert_all(tx, access, &of(Op::Create).collect::<Vec<_>>())?;
+    prompts::update_all(tx, access, &of(Op::Update).collect::<Vec<_>>())?;
+    let change = |(op, prompt): &(Op, StoredPrompt)| Change::new(Entity::Prompt, prompt.id, prompt.version, *op);
+    access.record_all(tx, &changed.iter().map(change).collect::<Vec<_>>())?;
+    Ok(changed.len())
 }
 
 /// Lists the changes of prompts that were put off to a time that no longer fits, each by the rule that made it. One
@@ -106,8 +110,8 @@ fn delays(
     delays
 }
 
-fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step: Step) -> Result<Change> {
-    let now = access.now();
+/// Returns the prompt that `step` makes, or the one that it changes as it is then.
+fn applied(tx: &Tx<'_>, stored: &[StoredPrompt], step: Step, now: Timestamp) -> Result<(Op, StoredPrompt)> {
     let mut later = None;
     let (id, to, deed, cause) = match step {
         Step::Insert(planned) => {
@@ -121,8 +125,7 @@ fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step:
                 delivered_at: None,
                 version: tx.first_version(),
             };
-            prompts::insert(tx, access, &prompt)?;
-            return Ok(Change::new(Entity::Prompt, prompt.id, prompt.version, Op::Create));
+            return Ok((Op::Create, prompt));
         }
         Step::Move { id, to, reason } => (id, Some(to), PromptEvent::Moved, Some(word(&reason)?)),
         Step::Revive { id, to } => (id, Some(to), PromptEvent::Revived, None),
@@ -141,8 +144,7 @@ fn apply(tx: &mut Tx<'_>, access: &Access<Write>, stored: &[StoredPrompt], step:
     }
     prompt.due_at = later.unwrap_or(prompt.due_at);
     prompt.version = tx.version_after(prompt.version);
-    prompts::update(tx, access, &prompt)?;
-    Ok(Change::new(Entity::Prompt, id, prompt.version, Op::Update))
+    Ok((Op::Update, prompt))
 }
 
 fn place(prompt: &mut StoredPrompt, to: Planned) {

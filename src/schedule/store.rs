@@ -15,7 +15,7 @@ use crate::changes::Entity;
 use crate::db::schema::{
     care_links, changes, entries, exercise_responses, grant_items, grants, patient_settings, patients,
 };
-use crate::db::{At, Both, Tx, values};
+use crate::db::{At, Both, Prepared, Tx, values};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
 use crate::settings::{CautionFlag, SealedCautions};
@@ -145,20 +145,20 @@ pub fn mark_planned(
     awaits_activity: bool,
 ) -> Result<()> {
     let by = i64::from(changed);
-    diesel::update(patients::table.filter(patients::id.eq(access.patient())))
-        .set((
-            patients::next_plan_at.eq(At(next)),
-            patients::plan_version.eq(patients::plan_version + by),
-            patients::awaits_activity.eq(awaits_activity),
-        ))
-        .execute(tx.conn())?;
+    let own = patients::table.filter(patients::id.eq(access.patient()));
+    Both(Prepared(diesel::update(own).set((
+        patients::next_plan_at.eq(At(next)),
+        patients::plan_version.eq(patients::plan_version + by),
+        patients::awaits_activity.eq(awaits_activity),
+    ))))
+    .execute(tx.conn())?;
     Ok(())
 }
 
 /// Whether the horizon of the patient is still to be extended: another worker may have been faster.
 pub fn is_to_plan<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
-    let next: Option<At> =
-        patients::table.filter(patients::id.eq(access.patient())).select(patients::next_plan_at).first(tx.conn())?;
+    let own = patients::table.filter(patients::id.eq(access.patient()));
+    let next: Option<At> = Both(own.select(patients::next_plan_at)).get_result(tx.conn())?;
     Ok(next.is_some_and(|next| next.0 <= access.now()))
 }
 

@@ -1,6 +1,7 @@
 //! The settings row of a patient, sealed under their clinical key.
 
 use std::collections::BTreeSet;
+use std::hash::{Hash as _, Hasher};
 
 use diesel::prelude::*;
 use jiff::Timestamp;
@@ -8,10 +9,10 @@ use jiff::Timestamp;
 use super::model::{CautionFlag, ClinicCautions, Settings};
 use crate::care::{Access, Write};
 use crate::db::schema::patient_settings;
-use crate::db::{At, Tx};
+use crate::db::{At, Both, Tx, columns};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
-use crate::vault::{Keys, Purpose, SealContext};
+use crate::vault::{Keys, Purpose, SealContext, identify};
 
 /// The settings of a patient as they are stored, sealed.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -26,9 +27,20 @@ fn place(patient: Id<Patient>, column: &'static str, revision: i64) -> SealConte
 }
 
 impl SettingsRow {
+    /// Makes them of the columns, for a statement that reads others too.
+    pub fn new(doc: Vec<u8>, version: i64) -> Self {
+        Self { doc, version }
+    }
+
     /// Returns their version.
     pub fn version(&self) -> i64 {
         self.version
+    }
+
+    /// Feeds `hasher` what tells these settings from all others of the patient.
+    pub fn identify(&self, hasher: &mut impl Hasher) {
+        self.version.hash(hasher);
+        identify(&self.doc, hasher);
     }
 
     /// Opens the settings, and returns them with their version.
@@ -51,7 +63,7 @@ pub fn open_or_default(row: Option<&SettingsRow>, keys: &Keys, patient: Id<Patie
 /// Finds the settings of the patient, sealed.
 pub fn find_settings<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<SettingsRow>> {
     let own = patient_settings::table.filter(patient_settings::patient_id.eq(access.patient()));
-    Ok(own.select(SettingsRow::as_select()).first(tx.conn()).optional()?)
+    Ok(Both(own.select(columns::<SettingsRow>())).get_result(tx.conn()).optional()?)
 }
 
 /// Finds the version of the patient's settings.

@@ -1,7 +1,8 @@
 //! The data keys of one subject: made, wrapped, unwrapped, used.
 
+use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
@@ -31,7 +32,11 @@ struct Ring {
     keys: Vec<DataKey>,
     entropy: Entropy,
     damage: Damage,
+    kept: Mutex<Option<Kept>>,
 }
+
+/// What was made of opened documents, with the stamp of the sealed ones.
+type Kept = (u64, Arc<dyn Any + Send + Sync>);
 
 pub(super) struct DataKey {
     number: u32,
@@ -50,7 +55,7 @@ impl fmt::Debug for Keys {
 impl Keys {
     pub(super) fn new(subject: Uuid, mut keys: Vec<DataKey>, entropy: Entropy, damage: Damage) -> Self {
         keys.sort_by_key(|key| key.number);
-        Self(Arc::new(Ring { subject, keys, entropy, damage }))
+        Self(Arc::new(Ring { subject, keys, entropy, damage, kept: Mutex::default() }))
     }
 
     /// Returns the subject of the keys.
@@ -85,6 +90,19 @@ impl Keys {
         let mut bytes = [0; 16];
         bytes.iter_mut().zip(mac.as_ref()).for_each(|(to, from)| *to = *from);
         Ok(Uuid::from_bytes(bytes))
+    }
+
+    /// Returns what [`Keys::keep`] kept, if it was made of the documents of this `stamp`.
+    pub fn kept<T: Any + Send + Sync>(&self, stamp: u64) -> Option<Arc<T>> {
+        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, made) = kept.as_ref().filter(|(of, _)| *of == stamp)?;
+        Arc::clone(made).downcast().ok()
+    }
+
+    /// Keeps what was made of opened documents, in the place of what was kept before, as long as these keys are: what
+    /// they opened is forgotten with them. `stamp` is a hash of what identifies each document ([`super::identify`]).
+    pub fn keep<T: Any + Send + Sync>(&self, stamp: u64, made: Arc<T>) {
+        *self.0.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((stamp, made));
     }
 
     /// Seals `data` for `place`.

@@ -24,6 +24,8 @@
 //!   open. No unit of work fetches keys; it takes [`Keys`] fetched before.
 //! - Opening never panics and never gives wrong text, whatever the bytes are.
 //! - Neither keys nor plaintext appear in errors, logs or `Debug`.
+//! - What was made of opened documents is kept in one place only, beside the keys that opened them ([`Keys::keep`]). It
+//!   is found by what identifies the sealed documents: it is never older than they are, and goes when the keys go.
 //! - Data, keyring and root key that do not belong together are refused when the server starts, not when somebody
 //!   opens their journal, and what is missing beside what is in use is never made anew (`installation`).
 //!
@@ -56,6 +58,6 @@ pub use keys::Keys;
 pub use ledger::{LedgerFile, LedgerLines};
 pub use root::MacLabel;
 pub use rotation::Rotation;
-pub use seal::{Purpose, SealContext};
+pub use seal::{Purpose, SealContext, identify};
 pub use signing::SigningKey;
 pub use signing_keys::SigningKeys;

@@ -4,6 +4,7 @@ mod places;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
@@ -56,6 +57,24 @@ async fn what_is_sealed_opens() {
     let document = json!({ "words": "the sea, and nobody there" });
     let sealed = keys.seal_json(Purpose::Clinical, &entry(), &document).unwrap();
     assert_eq!(keys.open_json::<Value>(&entry(), &sealed).unwrap(), document);
+}
+
+#[tokio::test]
+async fn what_was_kept_is_found_by_the_stamp_of_its_documents_and_forgotten_with_the_keys() {
+    let (_home, vault) = vault().await;
+    ann(&vault).await;
+    let keys = vault.keys(ANN).await.unwrap().unwrap();
+    assert!(keys.kept::<String>(1).is_none());
+    keys.keep(1, Arc::new("the sea".to_owned()));
+    let again = vault.keys(ANN).await.unwrap().unwrap();
+    assert_eq!(again.kept::<String>(1).as_deref().map(String::as_str), Some("the sea"));
+    assert!(keys.kept::<String>(2).is_none(), "of other documents");
+    assert!(keys.kept::<u64>(1).is_none(), "of another type");
+    keys.keep(2, Arc::new("nobody there".to_owned()));
+    assert!(keys.kept::<String>(1).is_none(), "one thing is kept");
+    vault.destroy(ANN, &[Purpose::Journal]).await.unwrap();
+    let rest = vault.keys(ANN).await.unwrap().unwrap();
+    assert!(rest.kept::<String>(2).is_none(), "by keys of which one is gone");
 }
 
 #[tokio::test]

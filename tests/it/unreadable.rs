@@ -364,3 +364,20 @@ async fn while_a_fact_does_not_open_its_patient_is_left_in_peace_and_the_plan_ad
         assert!(sent(), "{table}");
     }
 }
+
+#[actix_web::test]
+async fn a_context_rests_on_what_opens_now_and_not_on_what_opened_before() {
+    let world = World::open().await;
+    let (app, ann) = (&world.app, world.ann());
+    let entry = ann.writes(reflection("beside it")).await;
+    let address = ann.my(&format!("/entries/{entry}"));
+    let context = async || ann.get(&address).send().await.ok().body["context"].clone();
+    let before = context().await;
+    assert_eq!(before["infusion_id"], world.infusion.as_str());
+    for manner in 0..4 {
+        let damaged = Damaged::new(app, ("infusions", "doc"), &format!("id = {}", id(&world.infusion)), manner);
+        assert_ne!(context().await["infusion_id"], before["infusion_id"], "{manner}");
+        damaged.mend(app);
+        assert_eq!(context().await, before, "{manner}");
+    }
+}

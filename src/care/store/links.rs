@@ -10,7 +10,7 @@ use crate::care::access::{Access, Write};
 use crate::care::model::LinkState;
 use crate::db::authentic::checked;
 use crate::db::schema::{care_links, patients};
-use crate::db::{At, Stored, Tx, columns};
+use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::{authentic, locked};
@@ -57,7 +57,7 @@ authentic! {
 /// Finds the row of the patient.
 pub fn find_patient<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Option<PatientRow>> {
     let own = patients::table.filter(patients::id.eq(access.patient())).select(columns::<Stored<PatientRow>>());
-    let found: Vec<Stored<PatientRow>> = own.load(tx.conn())?;
+    let found: Vec<Stored<PatientRow>> = Both(own).load(tx.conn())?;
     Ok(checked(tx, found)?.pop())
 }
 

@@ -8,7 +8,7 @@ use crate::care::{Access, Write};
 use crate::changes::Bytes;
 use crate::course::model::PauseDoc;
 use crate::db::schema::pauses;
-use crate::db::{At, Tx};
+use crate::db::{At, Both, Tx, columns};
 use crate::kernel::id::{Patient, Pause};
 use crate::kernel::{Error, Id, Result};
 use crate::planning::PausePeriod;
@@ -49,7 +49,7 @@ impl PauseRow {
 /// Lists the pauses of the patient that were not ended, in no order.
 pub fn list_pauses<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<PauseRow>> {
     let own = pauses::table.filter(pauses::patient_id.eq(access.patient())).filter(pauses::deleted_at.is_null());
-    Ok(own.select(PauseRow::as_select()).load(tx.conn())?)
+    Ok(Both(own.select(columns::<PauseRow>())).load(tx.conn())?)
 }
 
 /// Lists the pauses among `ids`, also those that were ended, in no order.
