@@ -11,7 +11,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::damage::Damage;
-use super::seal::{self, NONCE, Purpose, SealContext, Sealed};
+use super::seal::{self, NONCE, Opened, Purpose, SealContext, Sealed};
 use crate::kernel::{Entropy, Error, Result};
 
 /// The format of a wrapped data key: format, nonce, AES-256-GCM-SIV of the key. The format names the wrapping key too,
@@ -106,7 +106,7 @@ impl Keys {
     ///
     /// [`Error::Damaged`] when the value was sealed for another place or under a key that is gone, or was changed.
     pub fn open(&self, place: &SealContext, sealed: &[u8]) -> Result<Vec<u8>> {
-        self.opened(place, sealed).ok_or_else(|| self.damaged(place))
+        Ok(self.opened(place, sealed)?.data().to_vec())
     }
 
     /// Notes that what stands at `place` does not open, for the log, the metric and the readiness, and makes the error.
@@ -138,9 +138,9 @@ impl Keys {
     ///
     /// As [`Keys::open`], and when the document does not have the shape of a `T`.
     pub fn open_json<T: DeserializeOwned>(&self, place: &SealContext, sealed: &[u8]) -> Result<T> {
-        let plain = Zeroizing::new(self.open(place, sealed)?);
+        let opened = self.opened(place, sealed)?;
         // The reason is left out: it may quote private text.
-        serde_json::from_slice(&plain).ok().ok_or_else(|| self.damaged(place))
+        serde_json::from_slice(opened.data()).ok().ok_or_else(|| self.damaged(place))
     }
 
     fn seal_with(
@@ -160,10 +160,12 @@ impl Keys {
         seal::seal(key, *number, self.0.entropy.bytes(), place, room, fill)
     }
 
-    fn opened(&self, place: &SealContext, sealed: &[u8]) -> Option<Vec<u8>> {
-        let sealed = Sealed::parse(sealed)?;
-        let key = self.0.keys.iter().find(|key| key.number == sealed.number)?;
-        sealed.open(&key.key, place)
+    fn opened(&self, place: &SealContext, sealed: &[u8]) -> Result<Opened> {
+        let opened = Sealed::parse(sealed).and_then(|sealed| {
+            let key = self.0.keys.iter().find(|key| key.number == sealed.number)?;
+            sealed.open(&key.key, place)
+        });
+        opened.ok_or_else(|| self.damaged(place))
     }
 }
 
