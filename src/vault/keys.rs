@@ -37,8 +37,21 @@ pub(super) struct DataKey {
     number: u32,
     purpose: Purpose,
     key: LessSafeKey,
-    /// The bytes of a key that is used for keyed hashes.
-    hashes: Option<Zeroizing<[u8; KEY]>>,
+    /// The same key for keyed hashes, if its purpose is these.
+    hashes: Option<HashKey>,
+}
+
+/// A key for keyed hashes.
+struct HashKey {
+    bytes: Zeroizing<[u8; KEY]>,
+    /// Prepared once: a reader's list hashes every id.
+    hmac: hmac::Key,
+}
+
+impl HashKey {
+    fn new(bytes: &[u8; KEY]) -> Self {
+        Self { bytes: Zeroizing::new(*bytes), hmac: hmac::Key::new(hmac::HMAC_SHA256, bytes) }
+    }
 }
 
 impl fmt::Debug for Keys {
@@ -69,7 +82,11 @@ impl Keys {
     ///
     /// [`Error::Internal`] when the subject has none.
     pub fn id_key(&self) -> Result<&[u8; KEY]> {
-        let oldest = self.0.keys.iter().find_map(|key| key.hashes.as_deref());
+        Ok(&self.hash_key()?.bytes)
+    }
+
+    fn hash_key(&self) -> Result<&HashKey> {
+        let oldest = self.0.keys.iter().find_map(|key| key.hashes.as_ref());
         oldest.ok_or_else(|| Error::internal("no key to derive ids"))
     }
 
@@ -79,9 +96,11 @@ impl Keys {
     ///
     /// As [`Keys::id_key`].
     pub fn place(&self, id: Uuid) -> Result<Uuid> {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.id_key()?);
+        let mut hash = hmac::Context::with_key(&self.hash_key()?.hmac);
         // No id is derived from a text of this length.
-        let mac = hmac::sign(&key, &[b"place".as_slice(), id.as_bytes()].concat());
+        hash.update(b"place");
+        hash.update(id.as_bytes());
+        let mac = hash.sign();
         let mut bytes = [0; 16];
         bytes.iter_mut().zip(mac.as_ref()).for_each(|(to, from)| *to = *from);
         Ok(Uuid::from_bytes(bytes))
@@ -224,7 +243,7 @@ pub(super) fn unwrap(wrapping: &LessSafeKey, tag: Tag, wrapped: &[u8]) -> Option
 
 impl DataKey {
     pub(super) fn new(number: u32, purpose: Purpose, bytes: &[u8; KEY]) -> Result<Self> {
-        let hashes = (purpose == Purpose::Ids).then(|| Zeroizing::new(*bytes));
+        let hashes = (purpose == Purpose::Ids).then(|| HashKey::new(bytes));
         Ok(Self { number, purpose, key: aead_key(bytes)?, hashes })
     }
 }
