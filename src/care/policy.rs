@@ -16,7 +16,8 @@ pub trait Policy: 'static {
     const BY_COVER: bool = false;
     /// Whether it admits staff in an emergency: only then is it asked whether there is one.
     const BY_EMERGENCY: bool = false;
-    /// Returns the role of a caller with these relations to the patient; `None` if the policy refuses them.
+    /// Returns the role of a caller with these relations to the patient; `None` if the policy refuses them. A cover or
+    /// an emergency gives a role only to those who have no other.
     fn admits(relations: &Relations<'_>) -> Option<Role>;
 }
 
