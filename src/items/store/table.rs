@@ -265,13 +265,13 @@ macro_rules! item_table {
                 }
 
                 fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<ItemRow>> {
-                    let found: Vec<Stored> = $table::table
+                    let done = $table::table
                         .filter($table::patient_id.eq(access.patient()))
                         .filter($table::id.eq_any(ids.iter().copied()))
                         .filter($table::deleted_at.is_null())
                         .filter($table::draft.eq(false))
-                        .select(Stored::as_select())
-                        .load(tx.conn())?;
+                        .select($crate::db::columns::<Stored>());
+                    let found: Vec<Stored> = Both(done).load(tx.conn())?;
                     Ok(rows(found))
                 }
 
@@ -290,13 +290,13 @@ macro_rules! item_table {
                     access: &Access<A>,
                     ids: &[Id<Any>],
                 ) -> Result<Vec<(Id<Any>, Part, jiff::Timestamp)>> {
-                    let found: Vec<(Id<Any>, Vec<u8>, i64, At)> = $table::table
+                    let headers = $table::table
                         .filter($table::patient_id.eq(access.patient()))
                         .filter($table::id.eq_any(ids.iter().copied()))
                         .filter($table::deleted_at.is_null())
                         .filter($table::draft.eq(false))
-                        .select(($table::id, $table::meta, $table::meta_rev, $table::occurred_at))
-                        .load(tx.conn())?;
+                        .select(($table::id, $table::meta, $table::meta_rev, $table::occurred_at));
+                    let found: Vec<(Id<Any>, Vec<u8>, i64, At)> = Both(headers).load(tx.conn())?;
                     let part = |(id, sealed, rev, at): (_, _, _, At)| (id, Part { rev, sealed: Some(sealed) }, at.0);
                     Ok(found.into_iter().map(part).collect())
                 }
