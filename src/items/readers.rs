@@ -33,6 +33,9 @@ use crate::vault::apart;
 /// The number of items in one step of a walk. It does not follow from the limit of the page, so that all pages of a
 /// part of a date walk through the same items.
 const STEP: usize = 32;
+/// The number of items in the first step: of most lists it is the only one, and each item costs the writer the reading of
+/// its row and the opening of its header.
+const FIRST_STEP: usize = 20;
 /// The most steps of the walk for one page. If a patient has more items on one date, they are shown in parts, each in a
 /// keyed order.
 const STEPS: usize = 64;
@@ -244,7 +247,8 @@ fn walk<T: ItemPresenter, A>(
 ) -> Result<Walk<T>> {
     let (mut found, mut end, mut steps) = (Vec::new(), from.start, 0);
     loop {
-        let (open, rest) = visible_page(tx, access, T::grants(), (end, since), STEP)?;
+        let step = if steps == 0 { FIRST_STEP } else { STEP };
+        let (open, rest) = visible_page(tx, access, T::grants(), (end, since), step)?;
         steps += 1;
         end = rest.unwrap_or(end);
         let ids: Vec<Id<Any>> = open.keys().copied().collect();

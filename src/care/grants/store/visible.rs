@@ -154,7 +154,7 @@ pub fn visible_page<A>(
 ) -> Result<(Open, Option<Position>)> {
     let link = access.link().ok_or(Error::NotFound)?;
     // Several grants may open one item: room for two each.
-    let limit = items.saturating_mul(2).max(64);
+    let limit = items.saturating_mul(2);
     let granted = granted_items!(access.patient(), link, of, access.now())
         .filter(grant_items::occurred_at.le(At(before.0)))
         .filter(grant_items::occurred_at.lt(At(before.0)).or(grant_items::item_id.lt(before.1)))
