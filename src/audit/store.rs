@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::model::{ChainFault, Record, canonical};
 use crate::db::schema::{account_heads, audit_log, patient_heads};
-use crate::db::{At, Both, Tx};
+use crate::db::{At, Both, Prepared, Tx};
 use crate::kernel::id::{Account, Any, Patient, Session};
 use crate::kernel::{Error, Id, Result};
 use crate::locked;
@@ -74,20 +74,22 @@ pub fn append(
     )))
     .execute(tx.conn())?;
     match subject {
-        Subject::Patient(id) => diesel::update(patient_heads::table.filter(patient_heads::patient_id.eq(id)))
-            .set((
+        Subject::Patient(id) => {
+            Both(Prepared(diesel::update(patient_heads::table.filter(patient_heads::patient_id.eq(id))).set((
                 patient_heads::audit_seq.eq(seq),
                 patient_heads::audit_mac.eq(mac),
                 patient_heads::anchor_due_at.eq(anchor_due),
-            ))
-            .execute(tx.conn())?,
-        Subject::Account(id) => diesel::update(account_heads::table.filter(account_heads::account_id.eq(id)))
-            .set((
+            ))))
+            .execute(tx.conn())?
+        }
+        Subject::Account(id) => {
+            Both(Prepared(diesel::update(account_heads::table.filter(account_heads::account_id.eq(id))).set((
                 account_heads::audit_seq.eq(seq),
                 account_heads::audit_mac.eq(mac),
                 account_heads::anchor_due_at.eq(anchor_due),
-            ))
-            .execute(tx.conn())?,
+            ))))
+            .execute(tx.conn())?
+        }
     };
     Ok(())
 }

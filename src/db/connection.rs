@@ -1,7 +1,9 @@
 //! One connection type for both databases, and query nodes for SQL that its enum lacks.
 
+use diesel::backend::Backend;
 use diesel::connection::AnsiTransactionManager;
 use diesel::pg::{Pg, PgConnection};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::query_dsl::methods::{ExecuteDsl, LoadQuery};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel::{QueryResult, RunQueryDsl, Selectable};
@@ -77,6 +79,34 @@ impl<T> Both<T> {
         }
     }
 }
+
+/// A query that stays prepared on its connection although diesel would prepare it anew for every run: an update, because
+/// it might set other columns each time, or a query with a piece of plain SQL. It is for frequent queries whose text is
+/// always the same; on PostgreSQL to plan an update takes longer than to do it.
+///
+/// Never for a query with a list of values (`eq_any`): on SQLite its text grows with the list, and each text would stay.
+#[derive(Debug)]
+pub struct Prepared<T>(pub T);
+
+impl<DB: Backend, T: QueryFragment<DB>> QueryFragment<DB> for Prepared<T> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+
+    fn is_safe_to_cache_prepared(&self, _: &DB) -> QueryResult<bool> {
+        Ok(true)
+    }
+}
+// It is known by its text, so another text is another statement.
+impl<T> QueryId for Prepared<T> {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+impl<T: Query> Query for Prepared<T> {
+    type SqlType = T::SqlType;
+}
+impl<T, C> RunQueryDsl<C> for Prepared<T> {}
 
 /// Returns the columns of a row, for a query that [`Both`] runs past the enum: `as_select()` is for one database.
 pub fn columns<R: Selectable<MultiBackend>>() -> R::SelectExpression {

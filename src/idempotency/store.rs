@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq;
 
 use super::model::{Claim, IdempotentRequest, RecordedOutcome};
 use crate::db::schema::idempotency_records;
-use crate::db::{AnyConnection, At, Both, Tx};
+use crate::db::{AnyConnection, At, Both, Prepared, Tx};
 use crate::kernel::id::{Account, Any};
 use crate::kernel::{Code, Error, Id, Result, limits};
 
@@ -62,15 +62,11 @@ pub(super) fn record_outcome(
         insert(tx, account, &key, once, Some(done), now)?;
         return Ok(());
     }
-    diesel::update(
-        idempotency_records::table
-            .filter(idempotency_records::account_id.eq(account))
-            .filter(idempotency_records::key_hash.eq(key.to_vec())),
-    )
-    .set((
+    let own = idempotency_records::table.filter(idempotency_records::account_id.eq(account));
+    Both(Prepared(diesel::update(own.filter(idempotency_records::key_hash.eq(key.to_vec()))).set((
         idempotency_records::status.eq(i32::from(done.status)),
         idempotency_records::reference.eq(done.reference.map(Id::<Any>::from_uuid)),
-    ))
+    ))))
     .execute(tx.conn())?;
     Ok(())
 }

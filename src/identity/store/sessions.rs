@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{AccountRow, KEPT};
 use crate::db::authentic::checked;
 use crate::db::schema::{accounts, refresh_tokens, sessions};
-use crate::db::{At, Both, Signal, Stored, Topic, Tx, columns};
+use crate::db::{At, Both, Prepared, Signal, Stored, Topic, Tx, columns};
 use crate::kernel::id::{Account, Session};
 use crate::kernel::{Id, Result, limits};
 use crate::{authentic, locked};
@@ -210,7 +210,8 @@ pub(in crate::identity) fn update_name(tx: &mut Tx<'_>, named: &NamedSession) ->
 
 /// Stores a changed session, which is held. Listeners hear of its end after the commit.
 pub(in crate::identity) fn update_session(tx: &mut Tx<'_>, row: &SessionRow) -> Result<()> {
-    diesel::update(sessions::table.filter(sessions::id.eq(row.id))).set(row.signed(tx)?).execute(tx.conn())?;
+    let own = diesel::update(sessions::table.filter(sessions::id.eq(row.id)));
+    Both(Prepared(own.set(row.signed(tx)?))).execute(tx.conn())?;
     if row.revoked_at.is_some() {
         tx.signal(Signal { topic: Topic::Session, id: row.id.uuid() });
     }

@@ -117,7 +117,7 @@ macro_rules! item_table {
             use ::diesel::prelude::*;
             use $crate::care::{Access, Write};
             use $crate::changes::Entity;
-            use $crate::db::{At, Both, Tx};
+            use $crate::db::{At, Both, Prepared, Tx};
             use $crate::items::store::table::ItemState;
             use $crate::items::{Columns, ItemTable, Part, ItemRow, Scan, UNDO, sort_newest_first};
             use $crate::kernel::id::{Any, Patient};
@@ -195,32 +195,30 @@ macro_rules! item_table {
                     let [$($link),*] = columns.links.as_slice() else { return Err(corrupt(row.id)) };
                     let header = (header.sealed.as_ref().ok_or_else(|| corrupt(row.id))?, header.rev);
                     let own = $table::table.filter($table::patient_id.eq(access.patient()));
-                    ::diesel::update(own.filter($table::id.eq(row.id)))
-                        .set((
-                            $table::version.eq(row.version),
-                            $table::meta.eq(header.0),
-                            $table::meta_rev.eq(header.1),
-                            $($table::$section.eq(&$section.sealed), $table::$rev.eq($section.rev),)*
-                            $table::draft.eq(columns.draft),
-                            $($table::$link.eq(*$link),)*
-                            $table::occurred_at.eq(At(columns.occurred_at)),
-                            $table::updated_at.eq(At(row.updated_at)),
-                        ))
-                        .execute(tx.conn())?;
+                    Both(Prepared(::diesel::update(own.filter($table::id.eq(row.id))).set((
+                        $table::version.eq(row.version),
+                        $table::meta.eq(header.0),
+                        $table::meta_rev.eq(header.1),
+                        $($table::$section.eq(&$section.sealed), $table::$rev.eq($section.rev),)*
+                        $table::draft.eq(columns.draft),
+                        $($table::$link.eq(*$link),)*
+                        $table::occurred_at.eq(At(columns.occurred_at)),
+                        $table::updated_at.eq(At(row.updated_at)),
+                    ))))
+                    .execute(tx.conn())?;
                     Ok(())
                 }
 
                 fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow) -> Result<()> {
                     let purge_at = row.deleted_at.map(|at| At(at.saturating_add(UNDO).unwrap_or(at)));
                     let own = $table::table.filter($table::patient_id.eq(access.patient()));
-                    ::diesel::update(own.filter($table::id.eq(row.id)))
-                        .set((
-                            $table::version.eq(row.version),
-                            $table::deleted_at.eq(row.deleted_at.map(At)),
-                            $table::purge_at.eq(purge_at),
-                            $table::updated_at.eq(At(row.updated_at)),
-                        ))
-                        .execute(tx.conn())?;
+                    Both(Prepared(::diesel::update(own.filter($table::id.eq(row.id))).set((
+                        $table::version.eq(row.version),
+                        $table::deleted_at.eq(row.deleted_at.map(At)),
+                        $table::purge_at.eq(purge_at),
+                        $table::updated_at.eq(At(row.updated_at)),
+                    ))))
+                    .execute(tx.conn())?;
                     Ok(())
                 }
 
