@@ -99,6 +99,19 @@ pub trait ItemTable: 'static {
     fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<(Id<Patient>, Id<Any>, i64)>>;
 }
 
+/// The numbers of ids in a look-up are multiples of this.
+const ROUND: usize = 20;
+
+/// Returns `ids` with the last one repeated up to a round number. The texts of a look-up by ids are then few, so that it
+/// can stay prepared: on SQLite, to prepare it anew took longer than to run it.
+pub fn rounded(ids: &[Id<Any>]) -> Vec<Id<Any>> {
+    let mut ids = ids.to_vec();
+    if let Some(last) = ids.last().copied() {
+        ids.resize(ids.len().next_multiple_of(ROUND), last);
+    }
+    ids
+}
+
 /// Declares the table of a kind of item: a type with [`ItemTable`] from the `diesel` table, the columns of its sections
 /// (each with that of its revision) and those of its links. The header stands in `meta`; the columns that every item
 /// has have the same names in each table.
@@ -118,7 +131,7 @@ macro_rules! item_table {
             use $crate::care::{Access, Write};
             use $crate::changes::Entity;
             use $crate::db::{At, Both, Prepared, Tx};
-            use $crate::items::store::table::ItemState;
+            use $crate::items::store::table::{ItemState, rounded};
             use $crate::items::{Columns, ItemTable, Part, ItemRow, Scan, UNDO, sort_newest_first};
             use $crate::kernel::id::{Any, Patient};
             use $crate::kernel::{Error, Id, Result};
@@ -265,11 +278,11 @@ macro_rules! item_table {
                 fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<ItemRow>> {
                     let done = $table::table
                         .filter($table::patient_id.eq(access.patient()))
-                        .filter($table::id.eq_any(ids.iter().copied()))
+                        .filter($table::id.eq_any(rounded(ids)))
                         .filter($table::deleted_at.is_null())
                         .filter($table::draft.eq(false))
                         .select($crate::db::columns::<Stored>());
-                    let found: Vec<Stored> = Both(done).load(tx.conn())?;
+                    let found: Vec<Stored> = Both(Prepared(done)).load(tx.conn())?;
                     Ok(rows(found))
                 }
 
@@ -290,11 +303,11 @@ macro_rules! item_table {
                 ) -> Result<Vec<(Id<Any>, Part, jiff::Timestamp)>> {
                     let headers = $table::table
                         .filter($table::patient_id.eq(access.patient()))
-                        .filter($table::id.eq_any(ids.iter().copied()))
+                        .filter($table::id.eq_any(rounded(ids)))
                         .filter($table::deleted_at.is_null())
                         .filter($table::draft.eq(false))
                         .select(($table::id, $table::meta, $table::meta_rev, $table::occurred_at));
-                    let found: Vec<(Id<Any>, Vec<u8>, i64, At)> = Both(headers).load(tx.conn())?;
+                    let found: Vec<(Id<Any>, Vec<u8>, i64, At)> = Both(Prepared(headers)).load(tx.conn())?;
                     let part = |(id, sealed, rev, at): (_, _, _, At)| (id, Part { rev, sealed: Some(sealed) }, at.0);
                     Ok(found.into_iter().map(part).collect())
                 }
