@@ -314,31 +314,33 @@ macro_rules! item_table {
 
                 fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<ItemRow>> {
                     let own = $table::table.filter($table::patient_id.eq(access.patient()));
-                    let mut query = own.select(Stored::as_select()).into_boxed();
-                    query = if scan.deleted {
-                        query.filter($table::purge_at.is_not_null())
-                    } else {
-                        query.filter($table::deleted_at.is_null())
-                    };
-                    if let Some(draft) = scan.draft {
-                        query = query.filter($table::draft.eq(draft));
-                    }
-                    if let Some(from) = scan.from {
-                        query = query.filter($table::occurred_at.ge(At(from)));
-                    }
-                    if let Some(until) = scan.until {
-                        query = query.filter($table::occurred_at.lt(At(until)));
-                    }
-                    $(if let Some((stringify!($link), id)) = scan.link {
-                        query = query.filter($table::$link.eq(id));
-                    })*
-                    if let Some((at, id)) = scan.after {
-                        query = query
-                            .filter($table::occurred_at.le(At(at)))
-                            .filter($table::occurred_at.lt(At(at)).or($table::id.lt(id)));
-                    }
-                    let newest = query.order(($table::occurred_at.desc(), $table::id.desc()));
-                    Ok(rows(newest.limit(scan.rows).load(tx.conn())?))
+                    let found: Vec<Stored> = $crate::boxed!(tx, {
+                        let mut query = own.select($crate::db::columns::<Stored>()).into_boxed();
+                        query = if scan.deleted {
+                            query.filter($table::purge_at.is_not_null())
+                        } else {
+                            query.filter($table::deleted_at.is_null())
+                        };
+                        if let Some(draft) = scan.draft {
+                            query = query.filter($table::draft.eq(draft));
+                        }
+                        if let Some(from) = scan.from {
+                            query = query.filter($table::occurred_at.ge(At(from)));
+                        }
+                        if let Some(until) = scan.until {
+                            query = query.filter($table::occurred_at.lt(At(until)));
+                        }
+                        $(if let Some((stringify!($link), id)) = scan.link {
+                            query = query.filter($table::$link.eq(id));
+                        })*
+                        if let Some((at, id)) = scan.after {
+                            query = query
+                                .filter($table::occurred_at.le(At(at)))
+                                .filter($table::occurred_at.lt(At(at)).or($table::id.lt(id)));
+                        }
+                        query.order(($table::occurred_at.desc(), $table::id.desc())).limit(scan.rows)
+                    })?;
+                    Ok(rows(found))
                 }
 
                 fn list_headers<A>(
