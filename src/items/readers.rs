@@ -254,6 +254,7 @@ fn walk<T: ItemPresenter, A>(
             let headers = T::Table::list_done_headers(tx, access, &ids)?.into_iter();
             headers.map(|(id, part, at)| (id, at, Some(part), None)).collect()
         };
+        found.reserve(read.len());
         for (id, at, part, row) in read {
             let part = part.as_ref().or_else(|| row.as_ref()?.parts.first());
             let part = part.ok_or_else(|| Error::corrupt(T::TABLE, id))?;
