@@ -401,3 +401,19 @@ macro_rules! item_table {
         };
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_ids_in_a_look_up_is_round_and_no_other_id_is_among_them() {
+        let ids = |count: u128| (0..count).map(|id| Id::from_uuid(uuid::Uuid::from_u128(id))).collect::<Vec<Id<Any>>>();
+        for (count, round) in [(0, 0), (1, 20), (19, 20), (20, 20), (21, 40), (200, 200)] {
+            let mut list = rounded(&ids(count));
+            assert_eq!(list.len(), round);
+            list.dedup();
+            assert_eq!(list, ids(count));
+        }
+    }
+}
