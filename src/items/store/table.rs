@@ -102,8 +102,8 @@ pub trait ItemTable: 'static {
 /// The numbers of ids in a look-up are multiples of this.
 const ROUND: usize = 20;
 
-/// Returns `ids` with the last one repeated up to a round number. The texts of a look-up by ids are then few, so that it
-/// can stay prepared: on SQLite, to prepare it anew took longer than to run it.
+/// Returns `ids` with the last one repeated up to a round number. The texts of a look-up by ids are then few, so that
+/// it can stay prepared: on SQLite, to prepare it anew took longer than to run it.
 pub fn rounded(ids: &[Id<Any>]) -> Vec<Id<Any>> {
     let mut ids = ids.to_vec();
     if let Some(last) = ids.last().copied() {
