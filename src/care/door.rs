@@ -101,13 +101,18 @@ impl Parts {
             None if known => Vec::new(),
             None => store::relations(tx, asked, who)?,
         };
-        let stands_in = in_place_of.or_else(|| (!known).then_some(who)).filter(|_| L::BY_COVER);
-        let covers = stands_in.map_or_else(|| Ok(Vec::new()), |who| store::list_covered(tx, who, now))?;
-        let emergencies =
-            if known || !L::BY_EMERGENCY { Vec::new() } else { store::list_in_emergency(tx, asked, who, now)? };
         // Who looks in the place of another is not admitted as themself.
         let as_self = owner && reader.is_none();
-        match L::admits(&Relations { owner: as_self, links: &links, covers: &covers, emergencies: &emergencies }) {
+        let mut role = L::admits(&Relations { owner: as_self, links: &links, covers: &[], emergencies: &[] });
+        // Whom a link lets in is not asked for more: every policy looks for these roles last.
+        if role.is_none() {
+            let stands_in = in_place_of.or_else(|| (!known).then_some(who)).filter(|_| L::BY_COVER);
+            let covers = stands_in.map_or_else(|| Ok(Vec::new()), |who| store::list_covered(tx, who, now))?;
+            let emergencies =
+                if known || !L::BY_EMERGENCY { Vec::new() } else { store::list_in_emergency(tx, asked, who, now)? };
+            role = L::admits(&Relations { owner: as_self, links: &links, covers: &covers, emergencies: &emergencies });
+        }
+        match role {
             // Told to those alone for whom the door would open.
             Some(_) if reader.is_none() && !live.proofs().has_factor && links.iter().any(|link| link.asks_factor) => {
                 Err(Error::Forbidden(Code::SecondFactorMissing))

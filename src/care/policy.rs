@@ -16,7 +16,8 @@ pub trait Policy: 'static {
     const BY_COVER: bool = false;
     /// Whether it admits staff in an emergency: only then is it asked whether there is one.
     const BY_EMERGENCY: bool = false;
-    /// Returns the role of a caller with these relations to the patient; `None` if the policy refuses them.
+    /// Returns the role of a caller with these relations to the patient; `None` if the policy refuses them. A cover or
+    /// an emergency gives a role only to those who have no other.
     fn admits(relations: &Relations<'_>) -> Option<Role>;
 }
 
@@ -112,5 +113,52 @@ impl<P: Policy> Policy for Unlocked<P> {
 
     fn admits(relations: &Relations<'_>) -> Option<Role> {
         P::admits(relations)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::care::model::Capabilities;
+
+    fn id<K>(number: u128) -> Id<K> {
+        Id::from_uuid(uuid::Uuid::from_u128(number))
+    }
+
+    /// Every link that somebody may have, alone and beside one of another clinic.
+    fn links() -> Vec<Vec<Relation>> {
+        let link = |clinic: u128, of: u32| Relation {
+            link: id(clinic),
+            clinic: id(clinic),
+            therapist: id(if of & 1 == 1 { 1 } else { 2 }),
+            own: of & 1 == 1,
+            active: of & 2 == 2,
+            capabilities: Capabilities::from_bits(i32::try_from(of >> 2).unwrap()),
+            asks_factor: false,
+        };
+        let alone = (0..64).map(|one| vec![link(1, one)]);
+        let both = (0..64).flat_map(|one| (0..64).map(move |two| vec![link(1, one), link(2, two)]));
+        alone.chain(both).collect()
+    }
+
+    /// How many are let in by a cover or an emergency alone.
+    fn more<P: Policy>() -> usize {
+        let mut more = 0;
+        for (links, owner) in links().iter().flat_map(|links| [(links, false), (links, true)]) {
+            let before = P::admits(&Relations { owner, links, covers: &[], emergencies: &[] });
+            let (covers, emergencies) = ([(id(1), id(2)), (id(2), id(2))], [id(1), id(2)]);
+            let after = P::admits(&Relations { owner, links, covers: &covers, emergencies: &emergencies });
+            assert!(before.is_none() || before == after, "{links:?}: {before:?} became {after:?}");
+            more += usize::from(before != after);
+        }
+        more
+    }
+
+    #[test]
+    fn a_cover_or_an_emergency_gives_a_role_only_to_those_who_have_no_other() {
+        let none =
+            [more::<Own>(), more::<Shared>(), more::<Team>(), more::<Urgent>(), more::<Clinical>(), more::<Care>()];
+        assert_eq!(none, [0; 6]);
+        assert!(more::<Granted>() > 0 && more::<Records>() > 0 && more::<ViewAs>() > 0);
     }
 }

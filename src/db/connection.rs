@@ -134,3 +134,16 @@ macro_rules! locked {
         }
     };
 }
+
+/// Loads the rows of a query that is built for the database at hand: a boxed one, which [`Both`] cannot take.
+///
+/// `boxed!(tx, query)` answers `QueryResult<Vec<_>>`.
+#[macro_export]
+macro_rules! boxed {
+    ($tx:expr, $query:expr) => {
+        match $tx.conn() {
+            $crate::db::AnyConnection::Pg(conn) => $query.load(conn),
+            $crate::db::AnyConnection::Sqlite(conn) => $query.load(conn),
+        }
+    };
+}

@@ -110,7 +110,7 @@ impl<K> ToSql<Uid, Pg> for Id<K> {
 }
 impl<K> ToSql<Uid, Sqlite> for Id<K> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
-        out.set_value(self.uuid().as_bytes().to_vec());
+        out.set_value(self.as_bytes().as_slice());
         Ok(IsNull::No)
     }
 }
@@ -126,9 +126,9 @@ impl<K> FromSql<Uid, Pg> for Id<K> {
     }
 }
 impl<K> FromSql<Uid, Sqlite> for Id<K> {
-    fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        let bytes = <Vec<u8> as FromSql<diesel::sql_types::Binary, Sqlite>>::from_sql(value)?;
-        Ok(Self::from_uuid(Uuid::from_slice(&bytes)?))
+    // As it stands in the row, without a vector: a reader's list reads ten ids for each item.
+    fn from_sql(mut value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self::from_uuid(Uuid::from_slice(value.read_blob())?))
     }
 }
 impl<K: 'static> FromSql<Uid, MultiBackend> for Id<K> {

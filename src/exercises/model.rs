@@ -1,5 +1,6 @@
 //! The content of a response.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -9,8 +10,8 @@ use super::catalogue::{Exercise, find};
 use crate::care::grants::Sections;
 use crate::changes::Entity;
 use crate::items::{self, Circumstances, Section, section};
-use crate::kernel::id::{Any, Assignment, Response};
-use crate::kernel::{Error, Fields, Id, Result};
+use crate::kernel::id::{Any, Assignment, Prompt, Response};
+use crate::kernel::{Error, Fields, Id, Result, Zone};
 
 /// The rise of distress from which grounding is offered.
 pub const ROSE: u8 = 3;
@@ -19,6 +20,7 @@ pub const HIGH: u8 = 8;
 
 /// The header: exercise, time, links.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredHeader")]
 pub struct Header {
     /// The exercise.
     pub exercise_key: String,
@@ -29,6 +31,36 @@ pub struct Header {
     pub circumstances: Circumstances,
     /// The assignment that asked for it.
     pub assignment_id: Option<Id<Assignment>>,
+}
+
+/// A header as it is read: one flat object, because `flatten` copies every field before it looks at one.
+#[derive(Deserialize)]
+struct StoredHeader {
+    exercise_key: String,
+    exercise_version: u32,
+    draft: bool,
+    occurred_at: Timestamp,
+    zone: Option<Zone>,
+    recorded_at: Option<Timestamp>,
+    prompt_id: Option<Id<Prompt>>,
+    assignment_id: Option<Id<Assignment>>,
+}
+
+impl From<StoredHeader> for Header {
+    fn from(stored: StoredHeader) -> Self {
+        let StoredHeader {
+            exercise_key,
+            exercise_version,
+            draft,
+            occurred_at,
+            zone,
+            recorded_at,
+            prompt_id,
+            assignment_id,
+        } = stored;
+        let circumstances = Circumstances { draft, occurred_at, zone, recorded_at, prompt_id };
+        Self { exercise_key, exercise_version, circumstances, assignment_id }
+    }
 }
 
 impl items::Header for Header {

@@ -33,6 +33,9 @@ use crate::vault::apart;
 /// The number of items in one step of a walk. It does not follow from the limit of the page, so that all pages of a
 /// part of a date walk through the same items.
 const STEP: usize = 32;
+/// The number of items in the first step: of most lists it is the only one, and for each item the writer reads a row
+/// and opens a header.
+const FIRST_STEP: usize = 20;
 /// The most steps of the walk for one page. If a patient has more items on one date, they are shown in parts, each in a
 /// keyed order.
 const STEPS: usize = 64;
@@ -163,7 +166,8 @@ fn find_shared<T: ItemPresenter, F: Filter<T>, A>(
     let some = walk.found.len().min(page.limit.items());
     let some = walk.found.get_mut(..some).unwrap_or_default();
     let unread: Vec<Id<Any>> = some.iter().filter(|item| item.row.is_none()).map(|item| item.id).collect();
-    let mut rows = list_done::<T, A>(tx, access, &unread)?;
+    let unread = list_done::<T, A>(tx, access, &unread)?.into_iter();
+    let mut rows: HashMap<Id<Any>, ItemRow> = unread.map(|row| (row.id, row)).collect();
     let (mut bytes, mut shown) = (0, 0);
     for item in some {
         let row = item.row.take().or_else(|| rows.remove(&item.id)).filter(|_| !item.sections.is_empty());
@@ -184,15 +188,8 @@ fn find_shared<T: ItemPresenter, F: Filter<T>, A>(
     Ok(shared)
 }
 
-fn list_done<T: ItemPresenter, A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    ids: &[Id<Any>],
-) -> Result<HashMap<Id<Any>, ItemRow>> {
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    Ok(T::Table::list_done(tx, access, ids)?.into_iter().map(|row| (row.id, row)).collect())
+fn list_done<T: ItemPresenter, A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<ItemRow>> {
+    if ids.is_empty() { Ok(Vec::new()) } else { T::Table::list_done(tx, access, ids) }
 }
 
 fn admits<T: ItemPresenter, F: Filter<T>, A>(
@@ -244,21 +241,24 @@ fn walk<T: ItemPresenter, A>(
 ) -> Result<Walk<T>> {
     let (mut found, mut end, mut steps) = (Vec::new(), from.start, 0);
     loop {
-        let (open, rest) = visible_page(tx, access, T::grants(), (end, since), STEP)?;
+        let step = if steps == 0 { FIRST_STEP } else { STEP };
+        let (open, rest) = visible_page(tx, access, T::grants(), (end, since), step)?;
         steps += 1;
         end = rest.unwrap_or(end);
         let ids: Vec<Id<Any>> = open.keys().copied().collect();
         // The page shows most of the first step: their rows are read at once.
-        let headers: Vec<_> = if steps == 1 {
-            let rows = list_done::<T, A>(tx, access, &ids)?.into_values();
-            rows.map(|row| (row.id, row.parts.first().cloned(), row.occurred_at, Some(row))).collect()
+        let read: Vec<_> = if steps == 1 {
+            let rows = list_done::<T, A>(tx, access, &ids)?.into_iter();
+            rows.map(|row| (row.id, row.occurred_at, None, Some(row))).collect()
         } else {
             let headers = T::Table::list_done_headers(tx, access, &ids)?.into_iter();
-            headers.map(|(id, part, at)| (id, Some(part), at, None)).collect()
+            headers.map(|(id, part, at)| (id, at, Some(part), None)).collect()
         };
-        for (id, part, at, row) in headers {
+        found.reserve(read.len());
+        for (id, at, part, row) in read {
+            let part = part.as_ref().or_else(|| row.as_ref()?.parts.first());
             let part = part.ok_or_else(|| Error::corrupt(T::TABLE, id))?;
-            let header = seal::open_sealed_header::<T>(access.keys()?, access.patient(), id, &part);
+            let header = seal::open_sealed_header::<T>(access.keys()?, access.patient(), id, part);
             let header = Error::skip_damaged(header)?;
             let date = header.as_ref().map_or_else(
                 || around.zone_at(at).date(at),

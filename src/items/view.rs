@@ -22,6 +22,9 @@ use crate::kernel::{Error, Id, Result};
 use crate::planning::window::{Context, Phase};
 use crate::vault::{Keys, MacLabel, Vault};
 
+/// The bytes of most views, so that the buffer of one seldom grows.
+const USUAL: usize = 4096;
+
 /// An item as its caller may see it, still sealed.
 #[derive(Clone, Debug)]
 pub struct Visible {
@@ -154,7 +157,8 @@ impl<F: Serialize> ItemView<F> {
     /// When the view cannot be written.
     pub fn tagged(mut self, vault: &Vault) -> Result<Self> {
         if self.common.etag.is_none() {
-            let shown = serde_json::to_vec(&self).map_err(|error| Error::Internal(Box::new(error)))?;
+            let mut shown = Vec::with_capacity(USUAL);
+            serde_json::to_writer(&mut shown, &self).map_err(|error| Error::Internal(Box::new(error)))?;
             let mac = vault.mac(MacLabel::ReaderTag, &[&shown]);
             self.common.etag = Some(EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac)));
         }

@@ -2,15 +2,16 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::care::grants::Sections;
 use crate::changes::Entity;
 use crate::items::{self, Circumstances, Section, section};
-use crate::kernel::id::{Any, Attachment, Entry, Infusion};
+use crate::kernel::id::{Any, Attachment, Entry, Infusion, Prompt};
 use crate::kernel::unicode::folded;
-use crate::kernel::{Id, Result, Text};
+use crate::kernel::{Id, Result, Text, Zone};
 
 /// The most characters of Markdown in a body. Even if each has four bytes, they fit into a request of 1 MiB with all
 /// that stands beside them.
@@ -130,6 +131,7 @@ pub struct Mood {
 
 /// The header: kind, time, links.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StoredHeader")]
 pub struct Header {
     /// The kind.
     pub kind: EntryKind,
@@ -138,6 +140,26 @@ pub struct Header {
     pub circumstances: Circumstances,
     /// The infusion that it is about.
     pub infusion_id: Option<Id<Infusion>>,
+}
+
+/// A header as it is read: one flat object, because `flatten` copies every field before it looks at one.
+#[derive(Deserialize)]
+struct StoredHeader {
+    kind: EntryKind,
+    draft: bool,
+    occurred_at: Timestamp,
+    zone: Option<Zone>,
+    recorded_at: Option<Timestamp>,
+    prompt_id: Option<Id<Prompt>>,
+    infusion_id: Option<Id<Infusion>>,
+}
+
+impl From<StoredHeader> for Header {
+    fn from(stored: StoredHeader) -> Self {
+        let StoredHeader { kind, draft, occurred_at, zone, recorded_at, prompt_id, infusion_id } = stored;
+        let circumstances = Circumstances { draft, occurred_at, zone, recorded_at, prompt_id };
+        Self { kind, circumstances, infusion_id }
+    }
 }
 
 impl items::Header for Header {

@@ -89,6 +89,11 @@ impl<K> Id<K> {
         self.0
     }
 
+    /// Returns the bytes of the UUID.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
     /// Returns the same id without its kind.
     pub const fn any(self) -> Id<Any> {
         Id::from_uuid(self.0)

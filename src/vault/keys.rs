@@ -12,7 +12,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::damage::Damage;
-use super::seal::{self, NONCE, Purpose, SealContext, Sealed};
+use super::seal::{self, NONCE, Opened, Purpose, SealContext, Sealed};
 use crate::kernel::{Entropy, Error, Result};
 
 /// The format of a wrapped data key: format, nonce, AES-256-GCM-SIV of the key. The format names the wrapping key too,
@@ -42,8 +42,21 @@ pub(super) struct DataKey {
     number: u32,
     purpose: Purpose,
     key: LessSafeKey,
-    /// The bytes of a key that is used for keyed hashes.
-    hashes: Option<Zeroizing<[u8; KEY]>>,
+    /// The same key for keyed hashes, if its purpose is these.
+    hashes: Option<HashKey>,
+}
+
+/// A key for keyed hashes.
+struct HashKey {
+    bytes: Zeroizing<[u8; KEY]>,
+    /// Prepared once: a reader's list hashes every id.
+    hmac: hmac::Key,
+}
+
+impl HashKey {
+    fn new(bytes: &[u8; KEY]) -> Self {
+        Self { bytes: Zeroizing::new(*bytes), hmac: hmac::Key::new(hmac::HMAC_SHA256, bytes) }
+    }
 }
 
 impl fmt::Debug for Keys {
@@ -74,7 +87,11 @@ impl Keys {
     ///
     /// [`Error::Internal`] when the subject has none.
     pub fn id_key(&self) -> Result<&[u8; KEY]> {
-        let oldest = self.0.keys.iter().find_map(|key| key.hashes.as_deref());
+        Ok(&self.hash_key()?.bytes)
+    }
+
+    fn hash_key(&self) -> Result<&HashKey> {
+        let oldest = self.0.keys.iter().find_map(|key| key.hashes.as_ref());
         oldest.ok_or_else(|| Error::internal("no key to derive ids"))
     }
 
@@ -84,9 +101,11 @@ impl Keys {
     ///
     /// As [`Keys::id_key`].
     pub fn place(&self, id: Uuid) -> Result<Uuid> {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.id_key()?);
+        let mut hash = hmac::Context::with_key(&self.hash_key()?.hmac);
         // No id is derived from a text of this length.
-        let mac = hmac::sign(&key, &[b"place".as_slice(), id.as_bytes()].concat());
+        hash.update(b"place");
+        hash.update(id.as_bytes());
+        let mac = hash.sign();
         let mut bytes = [0; 16];
         bytes.iter_mut().zip(mac.as_ref()).for_each(|(to, from)| *to = *from);
         Ok(Uuid::from_bytes(bytes))
@@ -124,7 +143,7 @@ impl Keys {
     ///
     /// [`Error::Damaged`] when the value was sealed for another place or under a key that is gone, or was changed.
     pub fn open(&self, place: &SealContext, sealed: &[u8]) -> Result<Vec<u8>> {
-        self.opened(place, sealed).ok_or_else(|| self.damaged(place))
+        Ok(self.opened(place, sealed)?.data().to_vec())
     }
 
     /// Notes that what stands at `place` does not open, for the log, the metric and the readiness, and makes the error.
@@ -156,9 +175,9 @@ impl Keys {
     ///
     /// As [`Keys::open`], and when the document does not have the shape of a `T`.
     pub fn open_json<T: DeserializeOwned>(&self, place: &SealContext, sealed: &[u8]) -> Result<T> {
-        let plain = Zeroizing::new(self.open(place, sealed)?);
+        let opened = self.opened(place, sealed)?;
         // The reason is left out: it may quote private text.
-        serde_json::from_slice(&plain).ok().ok_or_else(|| self.damaged(place))
+        serde_json::from_slice(opened.data()).ok().ok_or_else(|| self.damaged(place))
     }
 
     fn seal_with(
@@ -178,10 +197,12 @@ impl Keys {
         seal::seal(key, *number, self.0.entropy.bytes(), place, room, fill)
     }
 
-    fn opened(&self, place: &SealContext, sealed: &[u8]) -> Option<Vec<u8>> {
-        let sealed = Sealed::parse(sealed)?;
-        let key = self.0.keys.iter().find(|key| key.number == sealed.number)?;
-        sealed.open(&key.key, place)
+    fn opened(&self, place: &SealContext, sealed: &[u8]) -> Result<Opened> {
+        let opened = Sealed::parse(sealed).and_then(|sealed| {
+            let key = self.0.keys.iter().find(|key| key.number == sealed.number)?;
+            sealed.open(&key.key, place)
+        });
+        opened.ok_or_else(|| self.damaged(place))
     }
 }
 
@@ -240,7 +261,7 @@ pub(super) fn unwrap(wrapping: &LessSafeKey, tag: Tag, wrapped: &[u8]) -> Option
 
 impl DataKey {
     pub(super) fn new(number: u32, purpose: Purpose, bytes: &[u8; KEY]) -> Result<Self> {
-        let hashes = (purpose == Purpose::Ids).then(|| Zeroizing::new(*bytes));
+        let hashes = (purpose == Purpose::Ids).then(|| HashKey::new(bytes));
         Ok(Self { number, purpose, key: aead_key(bytes)?, hashes })
     }
 }

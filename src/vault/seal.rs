@@ -15,6 +15,7 @@ use std::io::Write as _;
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce};
 use uuid::Uuid;
+use zeroize::Zeroize as _;
 
 use crate::kernel::{Error, Result};
 
@@ -158,18 +159,37 @@ impl<'a> Sealed<'a> {
     }
 
     /// Opens the data; `None` if any part of it has changed since it was sealed.
-    pub(super) fn open(&self, key: &LessSafeKey, place: &SealContext) -> Option<Vec<u8>> {
+    pub(super) fn open(&self, key: &LessSafeKey, place: &SealContext) -> Option<Opened> {
         let bound = bound(self.number, place).ok()?;
-        let mut out = self.body.to_vec();
+        let mut opened = Opened { body: self.body.to_vec(), end: LENGTH };
         let nonce = Nonce::assume_unique_for_key(self.nonce);
-        let plain = key.open_in_place(nonce, Aad::from(bound), &mut out).ok()?;
+        let plain = key.open_in_place(nonce, Aad::from(bound), &mut opened.body).ok()?;
         let (length, data) = plain.split_first_chunk()?;
         let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
         if length > data.len() {
             return None;
         }
-        out.truncate(LENGTH + length);
-        out.drain(..LENGTH);
-        Some(out)
+        opened.end = LENGTH + length;
+        Some(opened)
+    }
+}
+
+/// The data of an opened value, where they were opened. They are wiped when it is dropped.
+pub(super) struct Opened {
+    body: Vec<u8>,
+    /// The end of the data in the body.
+    end: usize,
+}
+
+impl Opened {
+    pub(super) fn data(&self) -> &[u8] {
+        self.body.get(LENGTH..self.end).unwrap_or_default()
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // As a slice: a vector is wiped byte by byte.
+        self.body.as_mut_slice().zeroize();
     }
 }

@@ -99,6 +99,19 @@ pub trait ItemTable: 'static {
     fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<(Id<Patient>, Id<Any>, i64)>>;
 }
 
+/// The numbers of ids in a look-up are multiples of this.
+const ROUND: usize = 20;
+
+/// Returns `ids` with the last one repeated up to a round number. The texts of a look-up by ids are then few, so that
+/// it can stay prepared: on SQLite, to prepare it anew took longer than to run it.
+pub fn rounded(ids: &[Id<Any>]) -> Vec<Id<Any>> {
+    let mut ids = ids.to_vec();
+    if let Some(last) = ids.last().copied() {
+        ids.resize(ids.len().next_multiple_of(ROUND), last);
+    }
+    ids
+}
+
 /// Declares the table of a kind of item: a type with [`ItemTable`] from the `diesel` table, the columns of its sections
 /// (each with that of its revision) and those of its links. The header stands in `meta`; the columns that every item
 /// has have the same names in each table.
@@ -118,7 +131,7 @@ macro_rules! item_table {
             use $crate::care::{Access, Write};
             use $crate::changes::Entity;
             use $crate::db::{At, Both, Prepared, Tx};
-            use $crate::items::store::table::ItemState;
+            use $crate::items::store::table::{ItemState, rounded};
             use $crate::items::{Columns, ItemTable, Part, ItemRow, Scan, UNDO, sort_newest_first};
             use $crate::kernel::id::{Any, Patient};
             use $crate::kernel::{Error, Id, Result};
@@ -263,13 +276,13 @@ macro_rules! item_table {
                 }
 
                 fn list_done<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Any>]) -> Result<Vec<ItemRow>> {
-                    let found: Vec<Stored> = $table::table
+                    let done = $table::table
                         .filter($table::patient_id.eq(access.patient()))
-                        .filter($table::id.eq_any(ids.iter().copied()))
+                        .filter($table::id.eq_any(rounded(ids)))
                         .filter($table::deleted_at.is_null())
                         .filter($table::draft.eq(false))
-                        .select(Stored::as_select())
-                        .load(tx.conn())?;
+                        .select($crate::db::columns::<Stored>());
+                    let found: Vec<Stored> = Both(Prepared(done)).load(tx.conn())?;
                     Ok(rows(found))
                 }
 
@@ -288,44 +301,46 @@ macro_rules! item_table {
                     access: &Access<A>,
                     ids: &[Id<Any>],
                 ) -> Result<Vec<(Id<Any>, Part, jiff::Timestamp)>> {
-                    let found: Vec<(Id<Any>, Vec<u8>, i64, At)> = $table::table
+                    let headers = $table::table
                         .filter($table::patient_id.eq(access.patient()))
-                        .filter($table::id.eq_any(ids.iter().copied()))
+                        .filter($table::id.eq_any(rounded(ids)))
                         .filter($table::deleted_at.is_null())
                         .filter($table::draft.eq(false))
-                        .select(($table::id, $table::meta, $table::meta_rev, $table::occurred_at))
-                        .load(tx.conn())?;
+                        .select(($table::id, $table::meta, $table::meta_rev, $table::occurred_at));
+                    let found: Vec<(Id<Any>, Vec<u8>, i64, At)> = Both(Prepared(headers)).load(tx.conn())?;
                     let part = |(id, sealed, rev, at): (_, _, _, At)| (id, Part { rev, sealed: Some(sealed) }, at.0);
                     Ok(found.into_iter().map(part).collect())
                 }
 
                 fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<ItemRow>> {
                     let own = $table::table.filter($table::patient_id.eq(access.patient()));
-                    let mut query = own.select(Stored::as_select()).into_boxed();
-                    query = if scan.deleted {
-                        query.filter($table::purge_at.is_not_null())
-                    } else {
-                        query.filter($table::deleted_at.is_null())
-                    };
-                    if let Some(draft) = scan.draft {
-                        query = query.filter($table::draft.eq(draft));
-                    }
-                    if let Some(from) = scan.from {
-                        query = query.filter($table::occurred_at.ge(At(from)));
-                    }
-                    if let Some(until) = scan.until {
-                        query = query.filter($table::occurred_at.lt(At(until)));
-                    }
-                    $(if let Some((stringify!($link), id)) = scan.link {
-                        query = query.filter($table::$link.eq(id));
-                    })*
-                    if let Some((at, id)) = scan.after {
-                        query = query
-                            .filter($table::occurred_at.le(At(at)))
-                            .filter($table::occurred_at.lt(At(at)).or($table::id.lt(id)));
-                    }
-                    let newest = query.order(($table::occurred_at.desc(), $table::id.desc()));
-                    Ok(rows(newest.limit(scan.rows).load(tx.conn())?))
+                    let found: Vec<Stored> = $crate::boxed!(tx, {
+                        let mut query = own.select($crate::db::columns::<Stored>()).into_boxed();
+                        query = if scan.deleted {
+                            query.filter($table::purge_at.is_not_null())
+                        } else {
+                            query.filter($table::deleted_at.is_null())
+                        };
+                        if let Some(draft) = scan.draft {
+                            query = query.filter($table::draft.eq(draft));
+                        }
+                        if let Some(from) = scan.from {
+                            query = query.filter($table::occurred_at.ge(At(from)));
+                        }
+                        if let Some(until) = scan.until {
+                            query = query.filter($table::occurred_at.lt(At(until)));
+                        }
+                        $(if let Some((stringify!($link), id)) = scan.link {
+                            query = query.filter($table::$link.eq(id));
+                        })*
+                        if let Some((at, id)) = scan.after {
+                            query = query
+                                .filter($table::occurred_at.le(At(at)))
+                                .filter($table::occurred_at.lt(At(at)).or($table::id.lt(id)));
+                        }
+                        query.order(($table::occurred_at.desc(), $table::id.desc())).limit(scan.rows)
+                    })?;
+                    Ok(rows(found))
                 }
 
                 fn list_headers<A>(
@@ -385,4 +400,20 @@ macro_rules! item_table {
             }
         };
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_ids_in_a_look_up_is_round_and_no_other_id_is_among_them() {
+        let ids = |count: u128| (0..count).map(|id| Id::from_uuid(uuid::Uuid::from_u128(id))).collect::<Vec<Id<Any>>>();
+        for (count, round) in [(0, 0), (1, 20), (19, 20), (20, 20), (21, 40), (200, 200)] {
+            let mut list = rounded(&ids(count));
+            assert_eq!(list.len(), round);
+            list.dedup();
+            assert_eq!(list, ids(count));
+        }
+    }
 }

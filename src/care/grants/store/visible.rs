@@ -12,7 +12,7 @@ use crate::care::model::LinkState;
 use crate::care::store;
 use crate::db::authentic::checked;
 use crate::db::schema::{grant_items, grant_readers, grants, team_grants};
-use crate::db::{At, Stored, Tx, columns};
+use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Any, CareLink, Grant};
 use crate::kernel::{Error, Id, Result};
 
@@ -75,10 +75,10 @@ pub fn visible<A>(
     if access.link() != Some(link) && !is_active(tx, access, link)? {
         return Ok(Open::new());
     }
-    let rows: Vec<Opening> = granted_items!(access.patient(), link, of, access.now())
+    let granted = granted_items!(access.patient(), link, of, access.now())
         .filter(grant_items::item_id.eq_any(items.iter().copied()))
-        .select(opening!())
-        .load(tx.conn())?;
+        .select(opening!());
+    let rows: Vec<Opening> = Both(granted).load(tx.conn())?;
     folded(tx, access, rows)
 }
 
@@ -154,15 +154,15 @@ pub fn visible_page<A>(
 ) -> Result<(Open, Option<Position>)> {
     let link = access.link().ok_or(Error::NotFound)?;
     // Several grants may open one item: room for two each.
-    let limit = items.saturating_mul(2).max(64);
-    let mut rows: Vec<(At, Opening)> = granted_items!(access.patient(), link, of, access.now())
+    let limit = items.saturating_mul(2);
+    let granted = granted_items!(access.patient(), link, of, access.now())
         .filter(grant_items::occurred_at.le(At(before.0)))
         .filter(grant_items::occurred_at.lt(At(before.0)).or(grant_items::item_id.lt(before.1)))
         .filter(grant_items::occurred_at.ge(At(since.unwrap_or(BEGINNING))))
         .order((grant_items::occurred_at.desc(), grant_items::item_id.desc()))
         .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-        .select((grant_items::occurred_at, opening!()))
-        .load(tx.conn())?;
+        .select((grant_items::occurred_at, opening!()));
+    let mut rows: Vec<(At, Opening)> = Both(granted).load(tx.conn())?;
     let place = |(at, ((id, _), ..)): &(At, Opening)| (at.0, *id);
     let cut_off = rows.last().map(place).filter(|_| rows.len() == limit);
     if let Some(cut_off) = cut_off {
