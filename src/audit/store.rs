@@ -84,7 +84,7 @@ pub fn append(
             .bind::<Binary, _>(doc)
             .bind::<Binary, _>(mac)
             .bind::<TimestampTz, _>(anchor_due);
-        Prepared(query).execute(conn)?;
+        Prepared(query).run_on(conn)?;
         return Ok(());
     }
     Both(diesel::insert_into(audit_log::table).values((
@@ -99,20 +99,20 @@ pub fn append(
     .execute(tx.conn())?;
     match subject {
         Subject::Patient(id) => {
-            Both(Prepared(diesel::update(patient_heads::table.filter(patient_heads::patient_id.eq(id))).set((
+            Prepared(diesel::update(patient_heads::table.filter(patient_heads::patient_id.eq(id))).set((
                 patient_heads::audit_seq.eq(seq),
                 patient_heads::audit_mac.eq(mac),
                 patient_heads::anchor_due_at.eq(anchor_due),
-            ))))
-            .execute(tx.conn())?
+            )))
+            .run(tx.conn())?
         }
         Subject::Account(id) => {
-            Both(Prepared(diesel::update(account_heads::table.filter(account_heads::account_id.eq(id))).set((
+            Prepared(diesel::update(account_heads::table.filter(account_heads::account_id.eq(id))).set((
                 account_heads::audit_seq.eq(seq),
                 account_heads::audit_mac.eq(mac),
                 account_heads::anchor_due_at.eq(anchor_due),
-            ))))
-            .execute(tx.conn())?
+            )))
+            .run(tx.conn())?
         }
     };
     Ok(())

@@ -169,7 +169,7 @@ fn insert_rows(
         .bind::<Array<Uid>, _>(list.iter().map(|change| Id::<Any>::from_uuid(change.id)).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(list.iter().map(|change| change.version).collect::<Vec<_>>())
         .bind::<Array<Integer>, _>(list.iter().map(|change| change.op.number()).collect::<Vec<_>>());
-        Prepared(rows).execute(conn)?;
+        Prepared(rows).run_on(conn)?;
         return Ok(());
     }
     for (seq, change) in (first..).zip(list) {

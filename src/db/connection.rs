@@ -1,10 +1,12 @@
 //! One connection type for both databases, and query nodes for SQL that its enum lacks.
 
 use diesel::backend::Backend;
-use diesel::connection::AnsiTransactionManager;
+use diesel::connection::{AnsiTransactionManager, LoadConnection};
+use diesel::expression::QueryMetadata;
 use diesel::pg::{Pg, PgConnection};
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::query_dsl::methods::{ExecuteDsl, LoadQuery};
+use diesel::sql_types::Untyped;
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel::{QueryResult, RunQueryDsl, Selectable};
 
@@ -107,6 +109,51 @@ impl<T: Query> Query for Prepared<T> {
     type SqlType = T::SqlType;
 }
 impl<T, C> RunQueryDsl<C> for Prepared<T> {}
+
+impl<T> Prepared<T> {
+    /// Runs the query, whose rows are nobody's concern. `RunQueryDsl::execute` borrows it, and a borrowed query is always
+    /// prepared anew.
+    pub fn run(self, conn: &mut AnyConnection) -> QueryResult<()>
+    where
+        T: QueryFragment<Pg> + QueryFragment<Sqlite>,
+    {
+        match conn {
+            AnyConnection::Pg(conn) => self.run_on(conn),
+            AnyConnection::Sqlite(conn) => self.run_on(conn),
+        }
+    }
+
+    /// Runs the query on a connection to one database, as [`Prepared::run`] does.
+    pub fn run_on<C>(self, conn: &mut C) -> QueryResult<()>
+    where
+        C: LoadConnection,
+        C::Backend: QueryMetadata<Untyped>,
+        T: QueryFragment<C::Backend>,
+    {
+        conn.load(Rowless(self.0))?.try_for_each(|row| row.map(drop))
+    }
+}
+
+/// A prepared query of which no row is read.
+struct Rowless<T>(T);
+
+impl<DB: Backend, T: QueryFragment<DB>> QueryFragment<DB> for Rowless<T> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+
+    fn is_safe_to_cache_prepared(&self, _: &DB) -> QueryResult<bool> {
+        Ok(true)
+    }
+}
+impl<T> QueryId for Rowless<T> {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+impl<T> Query for Rowless<T> {
+    type SqlType = Untyped;
+}
 
 /// Returns the columns of a row, for a query that [`Both`] runs past the enum: `as_select()` is for one database.
 pub fn columns<R: Selectable<MultiBackend>>() -> R::SelectExpression {

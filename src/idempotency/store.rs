@@ -66,11 +66,11 @@ pub(super) fn record_outcome(
         return Ok(());
     }
     let own = idempotency_records::table.filter(idempotency_records::account_id.eq(account));
-    Both(Prepared(diesel::update(own.filter(idempotency_records::key_hash.eq(key.to_vec()))).set((
+    Prepared(diesel::update(own.filter(idempotency_records::key_hash.eq(key.to_vec()))).set((
         idempotency_records::status.eq(i32::from(done.status)),
         idempotency_records::reference.eq(done.reference.map(Id::<Any>::from_uuid)),
-    ))))
-    .execute(tx.conn())?;
+    )))
+    .run(tx.conn())?;
     Ok(())
 }
 

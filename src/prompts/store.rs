@@ -186,7 +186,7 @@ pub fn insert(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) ->
 /// Stores a changed prompt; `prompt.version` is the new one.
 pub fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
     let own = prompts::table.filter(prompts::patient_id.eq(access.patient())).filter(prompts::id.eq(prompt.id));
-    Both(Prepared(diesel::update(own).set((
+    Prepared(diesel::update(own).set((
         prompts::doc.eq(sealed(access, prompt)?),
         prompts::stage.eq(prompt.stage.number()),
         prompts::due_at.eq(At(prompt.due_at)),
@@ -195,8 +195,8 @@ pub fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) ->
         prompts::fired_at.eq(prompt.fired_at.map(At)),
         prompts::version.eq(prompt.version),
         prompts::updated_at.eq(At(access.now())),
-    ))))
-    .execute(tx.conn())?;
+    )))
+    .run(tx.conn())?;
     Ok(())
 }
 
@@ -258,7 +258,7 @@ pub fn mark(tx: &mut Tx<'_>, prompts: &[(Id<Patient>, Id<Prompt>)], mark: Mark, 
                     .bind::<TimestampTz, _>(At(now))
                     .bind::<Uid, _>(*owner)
                     .bind::<Uid, _>(*id);
-                Prepared(one).execute(conn)?;
+                Prepared(one).run_on(conn)?;
             }
         }
     }

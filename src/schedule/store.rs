@@ -146,12 +146,12 @@ pub fn mark_planned(
 ) -> Result<()> {
     let by = i64::from(changed);
     let own = patients::table.filter(patients::id.eq(access.patient()));
-    Both(Prepared(diesel::update(own).set((
+    Prepared(diesel::update(own).set((
         patients::next_plan_at.eq(At(next)),
         patients::plan_version.eq(patients::plan_version + by),
         patients::awaits_activity.eq(awaits_activity),
-    ))))
-    .execute(tx.conn())?;
+    )))
+    .run(tx.conn())?;
     Ok(())
 }
 

@@ -211,7 +211,7 @@ pub(in crate::identity) fn update_name(tx: &mut Tx<'_>, named: &NamedSession) ->
 /// Stores a changed session, which is held. Listeners hear of its end after the commit.
 pub(in crate::identity) fn update_session(tx: &mut Tx<'_>, row: &SessionRow) -> Result<()> {
     let own = diesel::update(sessions::table.filter(sessions::id.eq(row.id)));
-    Both(Prepared(own.set(row.signed(tx)?))).execute(tx.conn())?;
+    Prepared(own.set(row.signed(tx)?)).run(tx.conn())?;
     if row.revoked_at.is_some() {
         tx.signal(Signal { topic: Topic::Session, id: row.id.uuid() });
     }

@@ -208,7 +208,7 @@ macro_rules! item_table {
                     let [$($link),*] = columns.links.as_slice() else { return Err(corrupt(row.id)) };
                     let header = (header.sealed.as_ref().ok_or_else(|| corrupt(row.id))?, header.rev);
                     let own = $table::table.filter($table::patient_id.eq(access.patient()));
-                    Both(Prepared(::diesel::update(own.filter($table::id.eq(row.id))).set((
+                    Prepared(::diesel::update(own.filter($table::id.eq(row.id))).set((
                         $table::version.eq(row.version),
                         $table::meta.eq(header.0),
                         $table::meta_rev.eq(header.1),
@@ -217,21 +217,21 @@ macro_rules! item_table {
                         $($table::$link.eq(*$link),)*
                         $table::occurred_at.eq(At(columns.occurred_at)),
                         $table::updated_at.eq(At(row.updated_at)),
-                    ))))
-                    .execute(tx.conn())?;
+                    )))
+                    .run(tx.conn())?;
                     Ok(())
                 }
 
                 fn mark_deleted(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow) -> Result<()> {
                     let purge_at = row.deleted_at.map(|at| At(at.saturating_add(UNDO).unwrap_or(at)));
                     let own = $table::table.filter($table::patient_id.eq(access.patient()));
-                    Both(Prepared(::diesel::update(own.filter($table::id.eq(row.id))).set((
+                    Prepared(::diesel::update(own.filter($table::id.eq(row.id))).set((
                         $table::version.eq(row.version),
                         $table::deleted_at.eq(row.deleted_at.map(At)),
                         $table::purge_at.eq(purge_at),
                         $table::updated_at.eq(At(row.updated_at)),
-                    ))))
-                    .execute(tx.conn())?;
+                    )))
+                    .run(tx.conn())?;
                     Ok(())
                 }
 

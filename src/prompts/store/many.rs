@@ -2,7 +2,6 @@
 //! value. On SQLite a statement that is prepared once is run for each.
 
 use diesel::pg::PgConnection;
-use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable};
 
 use super::{insert, next_action, sealed, update};
@@ -49,7 +48,7 @@ fn insert_at_once(conn: &mut PgConnection, access: &Access<Write>, list: &[&Stor
     .bind::<Array<TimestampTz>, _>(column(list, |prompt| At(prompt.expires_at)))
     .bind::<Array<Nullable<TimestampTz>>, _>(column(list, next_action))
     .bind::<Array<BigInt>, _>(column(list, |prompt| prompt.version));
-    Prepared(rows).execute(conn)?;
+    Prepared(rows).run_on(conn)?;
     Ok(())
 }
 
@@ -71,7 +70,7 @@ fn update_at_once(conn: &mut PgConnection, access: &Access<Write>, list: &[&Stor
     .bind::<Array<Nullable<TimestampTz>>, _>(column(list, next_action))
     .bind::<Array<Nullable<TimestampTz>>, _>(column(list, |prompt| prompt.fired_at.map(At)))
     .bind::<Array<BigInt>, _>(column(list, |prompt| prompt.version));
-    Prepared(rows).execute(conn)?;
+    Prepared(rows).run_on(conn)?;
     Ok(())
 }
 
