@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::http::StatusCode;
 use serde::Deserialize;
 use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
@@ -14,13 +15,25 @@ use crate::kernel::Code;
 
 type Responses = BTreeMap<String, RefOr<Response>>;
 
-/// Returns the responses of these statuses, each with a problem. A status that the table of [`problem`] lacks has no
-/// description; the test refuses it.
+/// Refers to the responses of these statuses. The document has each of them once: to make them for every operation would
+/// take most of the time in which a server starts.
 fn problems(statuses: &[u16]) -> Responses {
-    statuses.iter().map(|status| (status.to_string(), RefOr::T(problem(*status)))).collect()
+    let refer = |status: &u16| {
+        let status = status.to_string();
+        let name = response_name(&status)?;
+        Some((status, RefOr::Ref(Ref::from_response_name(name))))
+    };
+    statuses.iter().filter_map(refer).collect()
 }
 
-/// Returns the response of one status with a problem, for operations with errors of their own.
+/// Returns the name by which operations refer to the response of a status that is no success: `NotFound`.
+pub fn response_name(status: &str) -> Option<String> {
+    let status = StatusCode::from_bytes(status.as_bytes()).ok().filter(|status| !status.is_success())?;
+    Some(status.canonical_reason()?.chars().filter(char::is_ascii_alphanumeric).collect())
+}
+
+/// Returns the response of a status with a problem. A status that the table lacks has no description; the test refuses
+/// it.
 pub fn problem(status: u16) -> Response {
     let description = match status {
         400 => "The request cannot be read",
