@@ -217,10 +217,15 @@ pub async fn prepare_proof(state: &State, caller: &Caller, code: Option<JoinCode
 /// # Errors
 ///
 /// [`crate::kernel::Code::CodeInvalid`] when the code was used, or another account has the address by now;
-/// [`Error::Unavailable`] when the account was changed at the same time.
+/// [`Error::Unavailable`] when the account was changed at the same time; [`Error::StepUp`] when the address would move
+/// and the proofs of the session were taken back.
 pub fn verify_email<K>(tx: &mut Tx<'_>, vault: &Vault, live: &Live<K>, wish: &ProvedAddress) -> Result<Outcome<()>> {
     let ProvedAddress { own, proof, change, letters } = wish;
     let moves = change.email_key != own.email_key();
+    if moves {
+        // The address was asked for with a proof that counts no more, perhaps.
+        live.proofs().check_kept(live.now())?;
+    }
     if !proofs::redeem(tx, proof, live.now())? || (moves && is_email_taken(tx, &change.email_key)?) {
         return Err(refused());
     }

@@ -325,6 +325,24 @@ async fn a_mailed_code_takes_passkeys_away_since_somebody_else_may_have_added_th
 }
 
 #[actix_web::test]
+async fn an_address_moves_in_no_session_whose_proofs_were_taken_back() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    let (_, passkey) = with_passkey(&ann).await;
+    let other = Person::of(&app, &log_in(&app, ANN, PASSPHRASE).await.ok());
+    let moved = "ann.lind@example.org";
+    other.post("/v1/me/email", json!({ "email": moved, "passphrase": PASSPHRASE })).send().await.ok();
+    let code = letter(&app, moved).await.code();
+    ann.delete(&format!("/v1/me/factors/passkeys/{passkey}")).send().await.no_content();
+    proves(&other, &code).await.expect(403).refused("step_up_required");
+    log_in(&app, moved, PASSPHRASE).await.expect(401).refused("credentials_wrong");
+    assert_eq!(Tables::of(&app).count("address_proofs WHERE used_at IS NOT NULL"), 0);
+    // Its owner proves themself, and it moves.
+    other.post("/v1/auth/step-up", json!({ "passphrase": PASSPHRASE })).send().await.ok();
+    proves(&other, &code).await.ok();
+    log_in(&app, moved, PASSPHRASE).await.ok();
+}
+
+#[actix_web::test]
 async fn a_code_opens_the_account_of_its_address_alone() {
     let Scene { app, therapist, ann, .. } = Scene::open().await;
     has_proved_address(&ann).await;

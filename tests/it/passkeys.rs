@@ -456,6 +456,41 @@ async fn a_passkey_that_is_taken_away_takes_back_what_was_shown_in_other_session
 }
 
 #[actix_web::test]
+async fn with_a_second_factor_a_passkey_that_was_begun_waits_for_passphrase_and_code_again() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let (_, codes) = with_factor(&ann).await;
+    let (mut device, id) = with_passkey(&ann).await;
+    let other = Person::of(&app, &log_in(&app, &mut device).await.ok());
+    let (_, body) = made(&other).await;
+    let add = || other.post("/v1/me/factors/passkeys", body.clone());
+    ann.delete(&format!("/v1/me/factors/passkeys/{id}")).send().await.no_content();
+    // The passphrase alone is half of it.
+    proves(&other).await;
+    assert_eq!(proofs_of(&ann), (2, 1));
+    assert!(add().send().await.expect(422).body.to_string().contains("/ceremony"));
+    assert_eq!(count(&app, "passkeys"), 0);
+    other.post("/v1/auth/step-up", json!({ "code": codes[0] })).send().await.ok();
+    add().send().await.created();
+    assert_eq!(count(&app, "passkeys"), 1);
+}
+
+#[actix_web::test]
+async fn a_passkey_that_was_begun_before_there_was_a_second_factor_waits_for_its_code() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let other = again(&app, "Ann Walker").await;
+    let (_, body) = made(&other).await;
+    let add = || other.post("/v1/me/factors/passkeys", body.clone());
+    let (_, codes) = with_factor(&ann).await;
+    assert!(add().send().await.expect(422).body.to_string().contains("/ceremony"));
+    assert_eq!(count(&app, "passkeys"), 0);
+    // The session that has switched it on has shown a code.
+    with_passkey(&ann).await;
+    other.post("/v1/auth/step-up", json!({ "code": codes[0] })).send().await.ok();
+    add().send().await.created();
+    assert_eq!(count(&app, "passkeys"), 2);
+}
+
+#[actix_web::test]
 async fn a_passkey_that_is_shown_while_it_is_taken_away_leaves_no_proof() {
     let Clinic { app, ann, .. } = Clinic::open().await;
     for _ in 0..8 {
