@@ -749,16 +749,16 @@ async fn a_log_in_on_a_new_device_is_told_to_its_owner_once_an_hour() {
 }
 
 #[actix_web::test]
-async fn the_owner_of_a_disabled_account_is_told_of_its_end_alone() {
+async fn the_owner_of_an_account_that_is_disabled_is_told_of_its_end_and_of_who_got_in_before() {
     let Scene { app, ann, .. } = Scene::open().await;
     assert!(subjects(&app, ANN).await.is_empty());
     // The letter about it is not written yet.
     log_in(&app, ANN, PASSPHRASE).await.ok();
     ann.post("/v1/me/disable", json!({ "passphrase": PASSPHRASE })).send().await.ok();
-    assert_eq!(subjects(&app, ANN).await, ["Your account is disabled"]);
+    assert_eq!(subjects(&app, ANN).await, [NEW_DEVICE, "Your account is disabled"]);
     enable(&app, ann.account.parse().unwrap()).await;
     app.wait(SignedDuration::from_hours(1));
-    assert!(subjects(&app, ANN).await.is_empty(), "it is not made up for");
+    assert!(subjects(&app, ANN).await.is_empty(), "each is told once");
     log_in(&app, ANN, PASSPHRASE).await.ok();
     assert_eq!(subjects(&app, ANN).await, [NEW_DEVICE]);
 }
