@@ -169,9 +169,15 @@ async fn a_passkey_stands_in_for_a_code_at_a_log_in() {
     // That of somebody else is none of hers.
     let (mut theirs, _) = with_passkey(&therapist).await;
     let answer = theirs.answers(&app).await;
+    let (used, answered) = ("passkeys WHERE last_used_at IS NOT NULL", count(&app, "passkey_ceremonies"));
+    let before = count(&app, used);
     log_in(PASSPHRASE, Some(answer.clone())).await.expect(401).refused("second_factor_wrong");
-    // It was not used up for her.
+    // What was heard of it opens nothing, and the passkey was not used up.
+    assert_eq!((count(&app, used), count(&app, "passkey_ceremonies")), (before, answered + 1));
+    is_refused(finish(&app, &answer).await);
+    let answer = theirs.answers(&app).await;
     finish(&app, &answer).await.ok();
+    assert_eq!(count(&app, used), before + 1);
 }
 
 #[actix_web::test]
