@@ -110,9 +110,11 @@ fn takes_mailed_codes(own: &AccountSnapshot) -> bool {
 pub async fn request_reset(state: &State, email: Email) -> Result<()> {
     let now = state.clock.now();
     let key = email_key(&state.vault, &email);
-    let sought = key.clone();
-    let is_paused = state.db.read(move |tx| proofs::is_reset_paused(tx, &sought, now)).await?;
     let known = upkeep::find_by_email(state, key.clone()).await?;
+    // An unknown address gets an id that no account has, so that the same look-ups are made.
+    let sought = known.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), AccountSnapshot::account);
+    let vault = state.vault.clone();
+    let is_paused = state.db.read(move |tx| proofs::is_reset_paused(tx, &vault, sought, now)).await?;
     let known = known.filter(|own| !is_paused && takes_mailed_codes(own));
     let proof = NewProof { id: state.entropy.id(now), purpose: ProofPurpose::Reset, email_key: key, account: None };
     let (kind, to, locale) = match &known {
@@ -166,7 +168,7 @@ pub async fn confirm_reset(
     let vault = state.vault.clone();
     let unit = state.db.write(move |tx| {
         // A code that was sent before the pause began sets nothing either.
-        if proofs::is_reset_paused(tx, own.email_key(), now)? || !proofs::redeem(tx, &proof, now)? {
+        if proofs::is_reset_paused(tx, &vault, own.account(), now)? || !proofs::redeem(tx, &proof, now)? {
             return Err(refused());
         }
         let change = AccountChange { guarded_until: own.guarded_after_reset(tx, now)?, ..change.clone() };

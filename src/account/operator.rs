@@ -106,7 +106,7 @@ pub async fn forget_factors(state: &State, email: &Email, force: bool) -> Result
             return Ok(Forgetting::ResetLately);
         }
         operator::forget_factors(tx, &own, &vault, now)?;
-        proofs::pause_resets(tx, &vault, (pause, own.email_key()), now)?;
+        proofs::pause_resets(tx, &vault, (pause, own.account()), now)?;
         Ok(Forgetting::Done)
     });
     unit.await
