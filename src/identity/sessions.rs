@@ -118,7 +118,8 @@ pub fn rename<K>(
 }
 
 /// Ends a session of the caller's account, and tells its owner unless it is the caller's own. The device is told to
-/// erase what it holds, and the account knows it no more, also when the session was over. A second call changes nothing.
+/// erase what it holds, and the account knows it no more, also when the session was over. A second call changes
+/// nothing.
 ///
 /// # Errors
 ///

@@ -130,9 +130,9 @@ impl AccountSnapshot {
     /// Returns the instant until which only devices that the account knows log in, after a code from a letter set its
     /// passphrase: whoever reads the mail may be somebody else. It knows the devices of live sessions, those that
     /// logged out by themselves as long as they could have stayed logged in, since such a phone keeps its device token,
-    /// and for a day those whose session ran out, was displaced or ended with an epoch. Devices that were thrown out, by
-    /// their owner, a change of the passphrase or the operator, are not known: where there is no other, nobody is kept
-    /// out. The guard ends with the last device that passes it. A second reset takes nothing back.
+    /// and for a day those whose session ran out, was displaced or ended with an epoch. Devices that were thrown out,
+    /// by their owner, a change of the passphrase or the operator, are not known: where there is no other, nobody is
+    /// kept out. The guard ends with the last device that passes it. A second reset takes nothing back.
     ///
     /// # Errors
     ///

@@ -174,14 +174,14 @@ async fn after_the_operators_log_out_no_device_is_known_and_none_is_asked_for() 
     assert_eq!(live_sessions_of_patients(&app), 1);
 }
 
-/// What is told of a log-in with a device token: the event, newest, as a session of Ann's sees it.
+/// Logs Ann in with a device token, and returns the event of which she is told.
 async fn event_of_log_in(app: &Arc<TestApp>, passphrase: &str, device: &str) -> Value {
     let ann = Person::of(app, &log_in_again(app, passphrase, device).await.ok());
     ann.get("/v1/me/security-events?limit=1").send().await.ok().items()[0]["event"].clone()
 }
 
-/// Sessions that a reset has ended, that were displaced, that ran out, and that logged out by themselves: their devices
-/// are thrown out like those of live ones.
+/// Of sessions that a reset has ended or that logged out by themselves the devices are thrown out like those of live
+/// ones.
 #[actix_web::test]
 async fn whoever_throws_devices_out_throws_those_out_whose_sessions_are_over() {
     for way in ["passphrase", "others", "one", "operator"] {
@@ -223,7 +223,7 @@ async fn whoever_throws_devices_out_throws_those_out_whose_sessions_are_over() {
         for session in over {
             let answer = log_in_again(&app, passphrase, &token(session, "device_token")).await;
             if way == "operator" {
-                // He has judged: nobody is kept out, and the log-in is told as that of a stranger's device.
+                // The operator has judged: nobody is kept out, and the log-in is told as that of a stranger's device.
                 let back = Person::of(&app, &answer.ok());
                 let events = back.get("/v1/me/security-events?limit=1").send().await.ok();
                 assert_eq!(events.items()[0]["event"], json!("log_in_new_device"));

@@ -175,8 +175,8 @@ pub(in crate::identity) fn throw_out_all(
     Ok(ended)
 }
 
-/// Ends a session, which is held, and throws its device out, also when the session is over. Returns whether that changed
-/// anything.
+/// Ends a session, which is held, and throws its device out, also when the session is over. Returns whether that
+/// changed anything.
 pub(in crate::identity) fn throw_out(tx: &mut Tx<'_>, row: SessionRow, cause: Ending, now: Timestamp) -> Result<bool> {
     if row.is_live(now) {
         mark_revoked(tx, row, cause, now)?;
