@@ -168,7 +168,8 @@ pub async fn confirm_reset(
     let vault = state.vault.clone();
     let unit = state.db.write(move |tx| {
         // A code that was sent before the pause began sets nothing either.
-        if proofs::is_reset_paused(tx, &vault, own.account(), now)? || !proofs::redeem(tx, &proof, now)? {
+        let account = own.account();
+        if proofs::is_reset_paused(tx, &vault, account, now)? || !proofs::redeem_reset(tx, &proof, account, now)? {
             return Err(refused());
         }
         let change = AccountChange { guarded_until: own.guarded_after_reset(tx, now)?, ..change.clone() };

@@ -20,7 +20,8 @@ pub(super) enum AccountCommand {
     Show(Named),
     /// Enable a disabled account. Nothing of it was lost.
     ///
-    /// Its sessions stay ended, any device logs in, and a letter tells the owner. An SQLite file belongs to one server: stop it first.
+    /// Its sessions stay ended, any device logs in, and a letter tells the owner. An SQLite file belongs to one server:
+    /// stop it first.
     Enable(Named),
     /// End every session of an account, on all devices, which keep what they hold.
     ///

@@ -110,14 +110,27 @@ pub fn redeem(tx: &mut Tx<'_>, proof: &ProofRow, now: Timestamp) -> Result<bool>
     Ok(found)
 }
 
-/// Returns the instant after `since` at which a code that was sent to an address last set a passphrase. A proof that
-/// was used is kept for a day at least.
+/// Uses a proof up as [`redeem`], and notes the account whose passphrase its code sets.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn redeem_reset(tx: &mut Tx<'_>, proof: &ProofRow, account: Id<Account>, now: Timestamp) -> Result<bool> {
+    let is_redeemed = redeem(tx, proof, now)?;
+    if is_redeemed {
+        store::mark_proof_used(tx, ProofRow { account_id: Some(account), ..proof.clone() }, now)?;
+    }
+    Ok(is_redeemed)
+}
+
+/// Returns the instant after `since` at which a code from a letter last set the passphrase of an account, also if its
+/// address has changed since. A proof that was used is kept for a day at least.
 ///
 /// # Errors
 ///
 /// When the database cannot be read.
-pub fn last_reset(tx: &mut Tx<'_>, email_key: &[u8], since: Timestamp) -> Result<Option<Timestamp>> {
-    store::find_last_use(tx, email_key, ProofPurpose::Reset, since)
+pub fn last_reset(tx: &mut Tx<'_>, account: Id<Account>, since: Timestamp) -> Result<Option<Timestamp>> {
+    store::find_last_use(tx, account, ProofPurpose::Reset, since)
 }
 
 /// Returns what a pause of an account's resets is found by, whatever the address: somebody else may move it.

@@ -227,6 +227,24 @@ async fn mailed_codes_stay_paused_when_the_address_of_the_account_moves() {
     sets(&app, &code_sent_to(&app, moved).await, NEW).await.ok();
 }
 
+#[actix_web::test]
+async fn a_mailed_reset_keeps_factors_for_a_day_also_without_a_guard_and_when_the_address_moves() {
+    let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+    has_proved_address(&ann).await;
+    resets(&app, ANN).await;
+    operator::log_out(&app.server.state, &at(ANN)).await.unwrap();
+    let back = Person::of(&app, &log_in(&app, ANN, NEW).await.ok());
+    with_factor(&back).await;
+    let moved = "ann.lind@example.org";
+    back.post("/v1/me/email", json!({ "email": moved, "passphrase": NEW })).send().await.ok();
+    proves(&back, &code_sent_to(&app, moved).await).await.ok();
+    assert_eq!(forgets_factors(&app, moved, false).await, Forgetting::ResetLately);
+    assert_eq!(Tables::of(&app).count("second_factors"), 1);
+    app.wait(SignedDuration::from_hours(24));
+    assert_eq!(forgets_factors(&app, moved, false).await, Forgetting::Done);
+    assert_eq!(Tables::of(&app).count("second_factors"), 0);
+}
+
 /// Runs a command on an account: whether it succeeded, and what it printed.
 fn account(database: &Database, arguments: &[&str]) -> (bool, String) {
     let (status, said) = child::run(database, &[&["--log", "warn", "account"], arguments].concat());
