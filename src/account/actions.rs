@@ -110,9 +110,11 @@ fn takes_mailed_codes(own: &AccountSnapshot) -> bool {
 pub async fn request_reset(state: &State, email: Email) -> Result<()> {
     let now = state.clock.now();
     let key = email_key(&state.vault, &email);
-    let sought = key.clone();
-    let is_paused = state.db.read(move |tx| proofs::is_reset_paused(tx, &sought, now)).await?;
     let known = upkeep::find_by_email(state, key.clone()).await?;
+    // An unknown address gets an id that no account has, so that the same look-ups are made.
+    let sought = known.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), AccountSnapshot::account);
+    let vault = state.vault.clone();
+    let is_paused = state.db.read(move |tx| proofs::is_reset_paused(tx, &vault, sought, now)).await?;
     let known = known.filter(|own| !is_paused && takes_mailed_codes(own));
     let proof = NewProof { id: state.entropy.id(now), purpose: ProofPurpose::Reset, email_key: key, account: None };
     let (kind, to, locale) = match &known {
@@ -166,7 +168,8 @@ pub async fn confirm_reset(
     let vault = state.vault.clone();
     let unit = state.db.write(move |tx| {
         // A code that was sent before the pause began sets nothing either.
-        if proofs::is_reset_paused(tx, own.email_key(), now)? || !proofs::redeem(tx, &proof, now)? {
+        let account = own.account();
+        if proofs::is_reset_paused(tx, &vault, account, now)? || !proofs::redeem_reset(tx, &proof, account, now)? {
             return Err(refused());
         }
         let change = AccountChange { guarded_until: own.guarded_after_reset(tx, now)?, ..change.clone() };
@@ -217,10 +220,15 @@ pub async fn prepare_proof(state: &State, caller: &Caller, code: Option<JoinCode
 /// # Errors
 ///
 /// [`crate::kernel::Code::CodeInvalid`] when the code was used, or another account has the address by now;
-/// [`Error::Unavailable`] when the account was changed at the same time.
+/// [`Error::Unavailable`] when the account was changed at the same time; [`Error::StepUp`] when the address would move
+/// and the proofs of the session were taken back.
 pub fn verify_email<K>(tx: &mut Tx<'_>, vault: &Vault, live: &Live<K>, wish: &ProvedAddress) -> Result<Outcome<()>> {
     let ProvedAddress { own, proof, change, letters } = wish;
     let moves = change.email_key != own.email_key();
+    if moves {
+        // The address was asked for with a proof that counts no more, perhaps.
+        live.proofs().check_kept(live.now())?;
+    }
     if !proofs::redeem(tx, proof, live.now())? || (moves && is_email_taken(tx, &change.email_key)?) {
         return Err(refused());
     }

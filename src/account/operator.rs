@@ -32,12 +32,11 @@ async fn find(state: &State, email: &Email) -> Result<AccountSnapshot> {
     found.ok_or(Error::NotFound)
 }
 
-/// Whether a code from a letter has set the passphrase of an account lately. Its guard tells so as well, also when the
-/// address has changed since.
+/// Whether a code from a letter has set the passphrase of an account lately. Its guard tells so as well.
 fn is_reset_lately(tx: &mut Tx<'_>, own: &AccountSnapshot, now: Timestamp) -> Result<bool> {
     let is_guarded = own.unchanged().guarded_until.is_some_and(|until| until > now);
     let since = now.saturating_sub(AFTER_RESET).unwrap_or(now);
-    Ok(is_guarded || proofs::last_reset(tx, own.email_key(), since)?.is_some())
+    Ok(is_guarded || proofs::last_reset(tx, own.account(), since)?.is_some())
 }
 
 /// Reads who gets into an account, and whether a code from a letter has set its passphrase within the last 24 hours.
@@ -106,7 +105,7 @@ pub async fn forget_factors(state: &State, email: &Email, force: bool) -> Result
             return Ok(Forgetting::ResetLately);
         }
         operator::forget_factors(tx, &own, &vault, now)?;
-        proofs::pause_resets(tx, &vault, (pause, own.email_key()), now)?;
+        proofs::pause_resets(tx, &vault, (pause, own.account()), now)?;
         Ok(Forgetting::Done)
     });
     unit.await

@@ -272,7 +272,8 @@ async fn confirm_passphrase_reset(
 ///
 /// If it is an address that was asked for, it takes the place of the present one. The code of a letter counts in a
 /// session of the account that it was sent for alone: somebody who got it because the address was mistyped can do
-/// nothing with it.
+/// nothing with it. An address does not move in a session whose proofs were taken back since: this then asks for the
+/// passphrase within 5 minutes, and for a code where there is a second factor (403 `step_up_required`).
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader), request_body = VerifyEmail,
     responses((status = 200, description = "The address is proved", body = AccountChangedView), WriteErrors))]
 #[post("/auth/verify-email")]

@@ -237,6 +237,21 @@ pub fn list_revocations(tx: &mut Tx<'_>, most: i64) -> Result<Vec<Revocation>> {
     Ok(rows.into_iter().map(revocation).collect())
 }
 
+/// Asks for what follows the unit if something of a patient was closed that may not stand in the ledger yet: a
+/// repetition is answered once it does. What is owed for others keeps nobody from an answer.
+///
+/// # Errors
+///
+/// When the database cannot be read.
+pub fn follow_up_owed(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<()> {
+    let own = revocations::table.filter(revocations::patient_id.eq(patient)).select(revocations::seq);
+    let owed: Option<i64> = own.first(tx.conn()).optional()?;
+    if owed.is_some() {
+        tx.follow_up();
+    }
+    Ok(())
+}
+
 /// Forgets revocations that stand in the ledger.
 ///
 /// # Errors

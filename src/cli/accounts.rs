@@ -20,12 +20,13 @@ pub(super) enum AccountCommand {
     Show(Named),
     /// Enable a disabled account. Nothing of it was lost.
     ///
-    /// Its sessions stay ended, and a letter tells the owner. An SQLite file belongs to one server: stop it first.
+    /// Its sessions stay ended, any device logs in, and a letter tells the owner. An SQLite file belongs to one server:
+    /// stop it first.
     Enable(Named),
     /// End every session of an account, on all devices, which keep what they hold.
     ///
-    /// None of them counts as known any more: after a reset by mail any device logs in. The event stands in its owner's
-    /// list. An SQLite file belongs to one server: stop it first.
+    /// None of them counts as known any more: after a reset by mail any device logs in, also within the 24 hours after
+    /// one. The event stands in its owner's list. An SQLite file belongs to one server: stop it first.
     LogOut(Named),
     /// Note that the address of an account is its owner's, who has lost the passphrase before they proved it.
     ///

@@ -347,14 +347,14 @@ pub fn log_out<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<()> {
     store::mark_revoked(tx, session, Ending::LoggedOut, live.now())
 }
 
-/// Ends another session of the caller's, for good. One that is over already stays as it is.
+/// Ends another session of the caller's, for good, and throws its device out, also when it is over already.
 ///
 /// # Errors
 ///
 /// When the database cannot be written.
 pub fn end_session(tx: &mut Tx<'_>, account: Id<Account>, id: Id<Session>, now: Timestamp) -> Result<()> {
     match store::hold_session(tx, id)?.filter(|session| session.account_id == account) {
-        Some(session) => store::mark_revoked(tx, session, Ending::Wanted, now),
+        Some(session) => store::throw_out(tx, session, Ending::Wanted, now).map(drop),
         None => Ok(()),
     }
 }

@@ -3,7 +3,8 @@
 //! A stranger's failures are counted for the account and their network, and for the account. A device that the account
 //! knows presents the token of an earlier log-in: its failures are counted apart, so that nobody locks out the owner.
 //! That token is of the account, not of its address, and counts apart as well once the device was thrown out: it lets
-//! nobody in. Only for a day after a reset does it help to log in, and then a thrown-out device is a stranger's.
+//! nobody in. Only for a day after a reset does it help to log in, and then a thrown-out device is a stranger's, as it
+//! is in what the owner is told of its log-in.
 //! Codes of a second factor have counters of their own, which the right passphrase does not set back.
 //! The counters lie in the database under keyed hashes, for addresses that no account has, too: the same rows are
 //! written for them.
@@ -138,14 +139,9 @@ impl Attempt {
         Ok(false)
     }
 
-    /// Whether it comes from a device that the account knows, perhaps one that was thrown out.
-    pub(super) fn is_of_known_device(&self) -> bool {
-        self.device.is_some()
-    }
-
-    /// Whether it comes from a device that logs in while the account is guarded: nobody has thrown it out. One whose
-    /// session is cleared is a stranger's.
-    pub(super) fn passes_guard(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<bool> {
+    /// Whether it comes from a device that the account knows: nobody has thrown it out. One whose session is cleared is
+    /// a stranger's. Only such a device logs in while the account is guarded, and only of it no letter tells.
+    pub(super) fn is_of_known_device(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<bool> {
         let Some(session) = self.device else { return Ok(false) };
         // Not held: a unit that ends sessions may hold them while it waits for the account.
         Ok(store::find_live(tx, session)?.is_some_and(|(session, _)| session.knows_device(now)))

@@ -175,16 +175,14 @@ pub async fn look_at<K: AccountPolicy>(state: &State, caller: &Claimed<K>, code:
 /// proofs of the session were taken back.
 pub fn confirm<K>(tx: &mut Tx<'_>, live: &Live<K>, vault: &Vault, typed: &TypedCode) -> Result<Outcome<()>> {
     let (account, now, keys) = (live.account(), live.now(), &typed.keys);
-    if live.proofs().were_taken_back() {
-        // The secret was made with a proof that counts no more, perhaps.
-        Need::Fresh.check(live.proofs(), now)?;
-    }
     let found = store::hold_factor(tx, account)?.ok_or_else(none_yet)?;
     if found.row.confirmed_at.is_some() {
         // It may be this request that switched it on: the answer to the last one waited for the revocation ledger.
         tx.follow_up();
         return Err(Error::state("on", ["delete_totp"]));
     }
+    // The secret was made with a proof that counts no more, perhaps.
+    live.proofs().check_kept(now)?;
     let doc = codes::open(keys, &found)?;
     let step = totp::step_of(&doc.secret, &typed.code, now, found.row.last_step).filter(|_| typed.fits);
     let last_step = step.ok_or_else(not_present)?;
@@ -196,12 +194,14 @@ pub fn confirm<K>(tx: &mut Tx<'_>, live: &Live<K>, vault: &Vault, typed: &TypedC
     Ok(Outcome::ok(account, ()))
 }
 
-/// Returns the recovery codes of the caller's second factor.
+/// Returns the recovery codes of the caller's second factor, as they are by now.
 ///
 /// # Errors
 ///
-/// [`Error::State`] when there is none; [`Error::Damaged`] when they do not open.
+/// [`Error::StepUp`] when the proofs of the session were taken back: a repeated request does not show them again, nor
+/// those that took their place; [`Error::State`] when there is none; [`Error::Damaged`] when they do not open.
 pub fn recovery_codes<K>(tx: &mut Tx<'_>, live: &Live<K>, keys: Option<&Keys>) -> Result<Vec<JoinCode>> {
+    live.proofs().check_kept(live.now())?;
     let found = store::find_factor(tx, live.account())?.ok_or_else(none_yet)?;
     let doc = codes::open(keys.ok_or(Error::NotFound)?, &found)?;
     Ok((0..RECOVERY_CODES).map(|number| totp::recovery_code(&doc.recovery, number)).collect())

@@ -27,10 +27,19 @@ pub struct Proofs {
 }
 
 impl Proofs {
-    /// Whether what was shown was taken back, and the passphrase was not shown again. A log-in always shows it, or a
-    /// passkey.
+    /// Whether what the account asks for by now was not shown, or was taken back and not shown again: the passphrase,
+    /// which a log-in always shows, or a passkey in its place, and a code where there is a second factor.
     pub const fn were_taken_back(&self) -> bool {
-        self.verified_at.is_none()
+        self.verified_at.is_none() || (self.has_factor && self.factor_at.is_none())
+    }
+
+    /// Checks what ends in a session that may have begun it with proofs that count no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StepUp`] when they were taken back, unless all were shown anew.
+    pub fn check_kept(&self, now: Timestamp) -> Result<()> {
+        if self.were_taken_back() { Need::Fresh.check(self, now) } else { Ok(()) }
     }
 }
 
@@ -82,6 +91,23 @@ mod tests {
             Ok(()) => Vec::new(),
             Err(Error::StepUp(lacking)) => lacking.factors,
             Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn proofs_are_taken_back_until_all_that_the_account_asks_for_is_shown_anew() {
+        let at = Some(Timestamp::UNIX_EPOCH);
+        for (verified_at, factor_at, has_factor, taken_back) in [
+            (None, None, false, true),
+            (at, None, false, false),
+            (None, None, true, true),
+            (at, None, true, true),
+            (None, at, true, true),
+            (at, at, true, false),
+        ] {
+            let proofs = Proofs { verified_at, factor_at, has_factor, locked: false };
+            assert_eq!(proofs.were_taken_back(), taken_back, "{proofs:?}");
+            assert_eq!(proofs.check_kept(Timestamp::UNIX_EPOCH).is_err(), taken_back, "{proofs:?}");
         }
     }
 

@@ -78,6 +78,8 @@ enum Verdict {
     Welcome {
         /// Whether a code or a passkey was shown, too.
         with_code: bool,
+        /// Whether the account knows the device.
+        knows_device: bool,
     },
     Refused(Code),
 }
@@ -111,10 +113,11 @@ impl CheckedAttempt {
         }
         // Whoever reads the mail of somebody else has set that passphrase, perhaps.
         let is_guarded = !with_code && row.is_some_and(|row| row.is_guarded(now));
-        if is_guarded && !self.attempt.passes_guard(tx, now)? {
+        let knows_device = self.attempt.is_of_known_device(tx, now)?;
+        if is_guarded && !knows_device {
             return Ok(Verdict::Refused(Code::KnownDeviceRequired));
         }
-        Ok(Verdict::Welcome { with_code })
+        Ok(Verdict::Welcome { with_code, knows_device })
     }
 
     /// Uses up the code or the passkey beside the right passphrase, and counts it. Returns why it is refused; `None`
@@ -172,12 +175,12 @@ pub async fn log_in(
     let checked = CheckedAttempt { account, version, keys: keys.clone(), fits, code, passkey, attempt, code_attempt };
     let (vault, opening) = (state.vault.clone(), SessionSecrets::draw(state, now));
     let unit = state.db.write(move |tx| {
-        let with_code = match checked.judge(tx, &vault, now)? {
-            Verdict::Welcome { with_code } => with_code,
+        let (with_code, knows_device) = match checked.judge(tx, &vault, now)? {
+            Verdict::Welcome { with_code, knows_device } => (with_code, knows_device),
             Verdict::Refused(code) => return Ok(Err(Error::Unauthenticated(code))),
         };
         let opening = opening.clone().with_code(with_code);
-        let device = (device_name.as_ref(), checked.attempt.is_of_known_device());
+        let device = (device_name.as_ref(), knows_device);
         admit(tx, (&vault, tokens.as_ref(), checked.keys.as_ref()), account, &opening, device, now).map(Ok)
     });
     let grant = unit.await??;

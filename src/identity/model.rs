@@ -73,11 +73,6 @@ impl Notice {
         }
     }
 
-    /// Whether it tells of the end of the account: the owner of a disabled one is told of nothing else.
-    pub const fn is_of_the_end(self) -> bool {
-        matches!(self, Self::Disabled | Self::DisabledByAdmin)
-    }
-
     /// Reads a stored number.
     pub fn of(number: i32) -> Option<Self> {
         Self::ALL.into_iter().find(|notice| notice.number() == number)

@@ -60,7 +60,8 @@ pub fn summary(tx: &mut Tx<'_>, own: &AccountSnapshot, now: Timestamp) -> Result
     })
 }
 
-/// Enables a disabled account, and returns whether that changed anything. Its sessions stay ended.
+/// Enables a disabled account, and returns whether that changed anything. Its sessions stay ended; a guard after a
+/// reset ends, since it knows no device.
 ///
 /// # Errors
 ///
@@ -71,18 +72,20 @@ pub fn enable(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timest
         return Ok(false);
     }
     upkeep::end_sessions(tx, account, None, now)?;
+    store::end_guard(tx, account)?;
     tell_of_operator(tx, (vault, own.keys()), account, SecurityEvent::EnabledByOperator, now)?;
     Ok(true)
 }
 
 /// Ends every session of an account. Its devices keep what they hold, and none of them counts as known any more: a
-/// reset then guards nothing, since nobody could pass.
+/// guard after a reset ends, and a later reset guards nothing, since nobody could pass.
 ///
 /// # Errors
 ///
 /// When the database cannot be written.
 pub fn log_out(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timestamp) -> Result<()> {
     upkeep::end_sessions(tx, own.account(), None, now)?;
+    store::end_guard(tx, own.account())?;
     tell_of_operator(tx, (vault, own.keys()), own.account(), SecurityEvent::OtherSessionsEnded, now)
 }
 

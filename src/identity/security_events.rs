@@ -16,9 +16,9 @@ use crate::vault::{Keys, Vault};
 /// An event that the owner of an account is told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecurityEvent {
-    /// A log-in on a device that had logged in before.
+    /// A log-in on a device that the account knows.
     LogIn,
-    /// A log-in on a device that the account did not know.
+    /// A log-in on a device that the account did not know, or that was thrown out.
     NewDevice,
     /// A spent refresh token came again, which ended its session.
     RefreshReused,

@@ -74,10 +74,7 @@ pub fn list<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<Vec<OwnSession>> {
 ///
 /// [`Error::NotFound`] when it is over, or another account's.
 pub fn get<K>(tx: &mut Tx<'_>, live: &Live<K>, id: Id<Session>) -> Result<OwnSession> {
-    let own = |found: &NamedSession| {
-        let over = found.row.revoked_at.is_some() || found.row.expires_at.0 <= live.now();
-        found.row.account_id == live.account() && !over
-    };
+    let own = |found: &NamedSession| found.row.account_id == live.account() && found.row.is_live(live.now());
     store::hold_named_session(tx, id)?.filter(own).map(OwnSession).ok_or(Error::NotFound)
 }
 
@@ -121,7 +118,8 @@ pub fn rename<K>(
 }
 
 /// Ends a session of the caller's account, and tells its owner unless it is the caller's own. The device is told to
-/// erase what it holds. A second call changes nothing.
+/// erase what it holds, and the account knows it no more, also when the session was over. A second call changes
+/// nothing.
 ///
 /// # Errors
 ///
@@ -130,9 +128,11 @@ pub fn end<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Option<&K
     let (account, now) = (live.account(), live.now());
     let own = store::hold_session(tx, id)?.filter(|session| session.account_id == account);
     let session = own.ok_or(Error::NotFound)?;
-    let (ended, is_current) = (session.revoked_at.is_some(), id == live.session());
-    store::mark_revoked(tx, session, if is_current { Ending::LoggedOut } else { Ending::Wanted }, now)?;
-    match keys.filter(|_| !ended && !is_current) {
+    if id == live.session() {
+        return store::mark_revoked(tx, session, Ending::LoggedOut, now);
+    }
+    let changed = store::throw_out(tx, session, Ending::Wanted, now)?;
+    match keys.filter(|_| changed) {
         Some(keys) => tell_owner(tx, (vault, keys), account, Some(id), SecurityEvent::SessionEnded, now),
         None => Ok(()),
     }
@@ -176,7 +176,7 @@ pub(super) fn forget_proofs(
 }
 
 /// Ends the live sessions of an account but `kept`, and returns their number. Listeners hear of it after the commit.
-/// Devices that logged out by themselves are thrown out as well, unless the cause is a reset: that throws none out.
+/// Devices whose sessions are over are thrown out as well, unless the cause is a reset: that throws none out.
 ///
 /// # Errors
 ///
@@ -188,10 +188,10 @@ pub(super) fn end_live(
     cause: Ending,
     now: Timestamp,
 ) -> Result<usize> {
-    let mut ended = 0;
     if cause != Ending::Reset {
-        store::throw_out_logged_out(tx, account)?;
+        return store::throw_out_all(tx, account, kept, cause, now);
     }
+    let mut ended = 0;
     for session in store::hold_live_sessions(tx, account, now)? {
         if Some(session.id) != kept {
             store::mark_revoked(tx, session, cause, now)?;

@@ -13,8 +13,8 @@ pub(super) use factors::{
 };
 pub(super) use sessions::{
     Ending, NamedSession, RefreshFound, SessionRow, delete_over, delete_spent, displace, find_live, find_refresh,
-    find_refresh_owner, hold_live_sessions, hold_logged_out_sessions, hold_named_session, hold_session, insert_refresh,
-    insert_session, list_sessions, mark_revoked, mark_spent, refresh_is_unspent, throw_out_logged_out, update_name,
+    find_refresh_owner, hold_known_sessions, hold_live_sessions, hold_named_session, hold_session, insert_refresh,
+    insert_session, list_sessions, mark_revoked, mark_spent, refresh_is_unspent, throw_out, throw_out_all, update_name,
     update_session,
 };
 
@@ -28,6 +28,7 @@ use crate::{authentic, locked};
 
 pub use notices::{DueNotice, ask_notice, list_due_notices, list_pending_notices, mark_notice_written};
 pub use sessions::{end_all_sessions, live_sessions};
+pub(super) use suspension::end_guard;
 pub use suspension::{list_disabled, set_disabled};
 
 /// The time for which a count of failed log-ins and an expired session are kept: longer than its last access token
@@ -144,7 +145,7 @@ pub(super) fn find_documents(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<
 }
 
 /// Stores a changed account with its sealed profile and credential. Returns `false` when it is no longer as `before`:
-/// it has another version, or was disabled or enabled meanwhile.
+/// it has another version, or was disabled or enabled meanwhile, or its guard was ended.
 pub(super) fn update_account(
     tx: &mut Tx<'_>,
     (before, row): (&AccountRow, &AccountRow),
@@ -152,8 +153,8 @@ pub(super) fn update_account(
 ) -> Result<bool> {
     let own = accounts::table.filter(accounts::id.eq(row.id));
     let held: Vec<Stored<AccountRow>> = locked!(tx, for_update, own.select(columns::<Stored<AccountRow>>()))?;
-    let disabled_at = |row: &AccountRow| row.disabled_at.map(|at| at.0);
-    let same = |held: &AccountRow| held.version == before.version && disabled_at(held) == disabled_at(before);
+    let others = |row: &AccountRow| [row.disabled_at, row.guarded_until].map(|at| at.map(|at| at.0));
+    let same = |held: &AccountRow| held.version == before.version && others(held) == others(before);
     if !checked(tx, held)?.first().is_some_and(same) {
         return Ok(false);
     }

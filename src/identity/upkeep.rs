@@ -10,7 +10,7 @@ use super::model::{AccountKind, Email, Passphrase, Profile};
 use super::password::{Credential, Passwords};
 use super::security_events::{SecurityEvent, tell_owner};
 use super::sessions::end_live;
-use super::store::{self, AccountFound, AccountRow, Ending};
+use super::store::{self, AccountFound, AccountRow, Ending, SessionRow};
 use super::{AccountPolicy, Claimed};
 use crate::changes::{self, Closed};
 use crate::db::{At, Tx};
@@ -128,20 +128,25 @@ impl AccountSnapshot {
     }
 
     /// Returns the instant until which only devices that the account knows log in, after a code from a letter set its
-    /// passphrase: whoever reads the mail may be somebody else. It knows the devices of live sessions, and those that
-    /// logged out by themselves as long as they could have stayed logged in: such a phone keeps its device token.
-    /// Devices that were thrown out, by their owner, a change of the passphrase or the operator, are not known: where
-    /// there is no other, nobody is kept out. A second reset takes nothing back.
+    /// passphrase: whoever reads the mail may be somebody else. It knows the devices of live sessions, those that
+    /// logged out by themselves as long as they could have stayed logged in, since such a phone keeps its device token,
+    /// and for a day those whose session ran out, was displaced or ended with an epoch. Devices that were thrown out,
+    /// by their owner, a change of the passphrase or the operator, are not known: where there is no other, nobody is
+    /// kept out. The guard ends with the last device that passes it. A second reset takes nothing back.
     ///
     /// # Errors
     ///
     /// When the database cannot be read.
     pub fn guarded_after_reset(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<Timestamp>> {
-        let has_live = !store::hold_live_sessions(tx, self.row.id, now)?.is_empty();
-        let logged_out = store::hold_logged_out_sessions(tx, self.row.id)?;
-        let knows_device = has_live || logged_out.iter().any(|session| session.expires_at.0 > now);
-        let until = knows_device.then(|| now.saturating_add(GUARDED).unwrap_or(now));
-        Ok(until.or_else(|| self.row.guarded_until.map(|at| at.0).filter(|until| *until > now)))
+        let latest = now.saturating_add(GUARDED).unwrap_or(now);
+        let begins_guard = |session: &&SessionRow| {
+            let is_away = session.ended_by(Ending::LoggedOut) && session.expires_at.0 <= now;
+            !is_away && !session.ended_by(Ending::Reset)
+        };
+        let known = store::hold_known_sessions(tx, self.row.id, now)?;
+        let by_devices = known.iter().filter(begins_guard).map(|session| session.known_until().min(latest));
+        let present = self.row.guarded_until.map(|at| at.0).filter(|until| *until > now);
+        Ok(by_devices.chain(present).max())
     }
 
     /// Stores a change as the next version. What it closes is entered in the revocation ledger.

@@ -8,7 +8,7 @@ use super::store;
 use super::store::table::{Columns, ItemTable};
 use crate::care::grants::{self, Sections};
 use crate::care::{Access, Write};
-use crate::changes::{Bytes, Change, FeedsPlan, Op};
+use crate::changes::{self, Bytes, Change, FeedsPlan, Op};
 use crate::course;
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
@@ -328,7 +328,7 @@ pub fn undelete<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<T::Id>)
     let row = T::Table::find(tx, access, id.any())?.ok_or(Error::NotFound)?;
     if row.deleted_at.is_none() {
         // It may have been undeleted before: the grants that ended then stand in the revocation ledger first.
-        tx.follow_up();
+        changes::follow_up_owed(tx, access.patient())?;
         return Ok(Outcome::ok(id, row));
     }
     if row.is_gone(access.now()) {
@@ -404,7 +404,7 @@ pub fn restore<T: Item>(
     T::header_mut(&mut after).circumstances_mut().draft = T::header(&before).circumstances().draft;
     if before == after {
         // As of an item that was undeleted before.
-        tx.follow_up();
+        changes::follow_up_owed(tx, access.patient())?;
         return Ok(Outcome::ok(id, row));
     }
     when.require(&EntityTag::version(row.version))?;

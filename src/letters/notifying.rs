@@ -104,15 +104,13 @@ pub fn post_pending(tx: &mut Tx<'_>, vault: &Vault, account: Id<Account>, letter
     Ok(())
 }
 
-/// Writes one letter, to the present address. One for an account that does not open is given up, and for a disabled one
-/// all but those of its end.
+/// Writes one letter, to the present address, also if the account is disabled by now: whoever disabled it may be
+/// somebody else, who was let in by what the letter tells of. One for an account that does not open is given up.
 async fn write(state: &State, due: DueNotice, now: Timestamp) -> Result<()> {
     let own = Error::skip_damaged(upkeep::find(state, due.account).await)?.flatten();
     let letter = match own.zip(due.notice) {
-        Some((own, notice)) if !own.is_disabled() || notice.is_of_the_end() => {
-            Some(to_owner(state, &own, notice, now).await?)
-        }
-        _ => None,
+        Some((own, notice)) => Some(to_owner(state, &own, notice, now).await?),
+        None => None,
     };
     let (vault, posted) = (state.vault.clone(), letter.clone());
     let unit = state.db.write_bulk(move |tx| {

@@ -110,18 +110,36 @@ pub fn redeem(tx: &mut Tx<'_>, proof: &ProofRow, now: Timestamp) -> Result<bool>
     Ok(found)
 }
 
-/// Returns the instant after `since` at which a code that was sent to an address last set a passphrase. A proof that
-/// was used is kept for a day at least.
+/// Uses a proof up as [`redeem`], and notes the account whose passphrase its code sets.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn redeem_reset(tx: &mut Tx<'_>, proof: &ProofRow, account: Id<Account>, now: Timestamp) -> Result<bool> {
+    let is_redeemed = redeem(tx, proof, now)?;
+    if is_redeemed {
+        store::mark_proof_used(tx, ProofRow { account_id: Some(account), ..proof.clone() }, now)?;
+    }
+    Ok(is_redeemed)
+}
+
+/// Returns the instant after `since` at which a code from a letter last set the passphrase of an account, also if its
+/// address has changed since. A proof that was used is kept for a day at least.
 ///
 /// # Errors
 ///
 /// When the database cannot be read.
-pub fn last_reset(tx: &mut Tx<'_>, email_key: &[u8], since: Timestamp) -> Result<Option<Timestamp>> {
-    store::find_last_use(tx, email_key, ProofPurpose::Reset, since)
+pub fn last_reset(tx: &mut Tx<'_>, account: Id<Account>, since: Timestamp) -> Result<Option<Timestamp>> {
+    store::find_last_use(tx, account, ProofPurpose::Reset, since)
 }
 
-/// Pauses resets by mail of the account with an address for 24 hours. Codes that were sent before set no passphrase
-/// either, since they work for a shorter time.
+/// Returns what a pause of an account's resets is found by, whatever the address: somebody else may move it.
+fn pause_key(vault: &Vault, account: Id<Account>) -> Vec<u8> {
+    vault.mac(MacLabel::Code, &[b"reset pause", account.uuid().as_bytes()]).to_vec()
+}
+
+/// Pauses resets by mail of an account for 24 hours. Codes that were sent before set no passphrase either, since they
+/// work for a shorter time.
 ///
 /// # Errors
 ///
@@ -129,22 +147,23 @@ pub fn last_reset(tx: &mut Tx<'_>, email_key: &[u8], since: Timestamp) -> Result
 pub fn pause_resets(
     tx: &mut Tx<'_>,
     vault: &Vault,
-    (id, email_key): (Id<AddressProof>, &[u8]),
+    (id, account): (Id<AddressProof>, Id<Account>),
     now: Timestamp,
 ) -> Result<()> {
-    let pause = NewProof { id, purpose: ProofPurpose::ResetPause, email_key: email_key.to_vec(), account: None };
+    let email_key = pause_key(vault, account);
+    let pause = NewProof { id, purpose: ProofPurpose::ResetPause, email_key, account: None };
     // Without room for another, five pauses have begun within the hour.
     issue(tx, vault, &pause, now).map(drop)
 }
 
-/// Whether resets by mail of the account with an address are paused.
+/// Whether resets by mail of an account are paused.
 ///
 /// # Errors
 ///
 /// When the database cannot be read.
-pub fn is_reset_paused(tx: &mut Tx<'_>, email_key: &[u8], now: Timestamp) -> Result<bool> {
+pub fn is_reset_paused(tx: &mut Tx<'_>, vault: &Vault, account: Id<Account>, now: Timestamp) -> Result<bool> {
     let since = now.saturating_sub(ProofPurpose::ResetPause.lifetime()).unwrap_or(now);
-    Ok(store::count_proofs(tx, email_key, ProofPurpose::ResetPause, since)? > 0)
+    Ok(store::count_proofs(tx, &pause_key(vault, account), ProofPurpose::ResetPause, since)? > 0)
 }
 
 /// Makes the proofs that an account has asked for void: their codes do nothing any more.

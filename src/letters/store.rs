@@ -25,7 +25,7 @@ authentic! {
         purpose: i32,
         /// The keyed hash of the address.
         email_key: Vec<u8>,
-        /// The account whose address it proves.
+        /// The account whose address it proves, or whose passphrase its code has set.
         account_id: Option<Id<Account>>,
         /// The instant of its creation.
         created_at: At,
@@ -131,15 +131,15 @@ pub(super) fn count_proofs_of(tx: &mut Tx<'_>, account: Id<Account>, since: Time
     Ok(of_account.filter(address_proofs::created_at.gt(At(since))).count().get_result(tx.conn())?)
 }
 
-/// Finds the instant after `since` at which a proof of an address for a purpose was last used.
+/// Finds the instant after `since` at which a proof for a purpose was last used for an account.
 pub(super) fn find_last_use(
     tx: &mut Tx<'_>,
-    email_key: &[u8],
+    account: Id<Account>,
     purpose: ProofPurpose,
     since: Timestamp,
 ) -> Result<Option<Timestamp>> {
     let used: Vec<Stored<ProofRow>> = address_proofs::table
-        .filter(address_proofs::email_key.eq(email_key))
+        .filter(address_proofs::account_id.eq(account))
         .filter(address_proofs::purpose.eq(purpose.number()))
         .filter(address_proofs::used_at.gt(At(since)))
         .select(columns::<Stored<ProofRow>>())

@@ -7,7 +7,7 @@ use super::model::{ChosenProtocols, Settings};
 use super::overrides::{choice_tag, tag};
 use super::store::{find_settings, open_or_default, open_settings, update_settings};
 use crate::care::{Access, Write};
-use crate::changes::{Change, Entity, Op};
+use crate::changes::{self, Change, Entity, Op};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
@@ -49,7 +49,7 @@ pub fn patch_settings(
     let after = change(&before)?;
     if after == before {
         // A repetition that hides the activity, too, is answered once it stands in the revocation ledger.
-        tx.follow_up();
+        changes::follow_up_owed(tx, access.patient())?;
         return Ok((before, version));
     }
     when.require(&EntityTag::version(version))?;

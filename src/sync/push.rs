@@ -14,6 +14,7 @@ use super::outcome::{Done, Means, Written, find, first_version};
 use super::{comments, epoch, grants, infusions, pauses, prompts, settings, store, words};
 use crate::care::grants::store::{hold_active, hold_readers_of_all};
 use crate::care::{Access, Write};
+use crate::changes;
 use crate::db::Tx;
 use crate::exercises::Responses;
 use crate::journal::Entries;
@@ -106,6 +107,11 @@ pub fn apply(
     }
     let ids: Vec<_> = those().map(|mutation| mutation.id).collect();
     let mut known = store::list(tx, access, &ids)?;
+    if known.values().any(|before| matches!(before.came, Came::Stored(_))) {
+        // It may have ended what does not stand in the revocation ledger yet: grants, also those of an item, or shown
+        // activity.
+        changes::follow_up_owed(tx, access.patient())?;
+    }
     let mut new = Vec::new();
     let mut results = Vec::with_capacity(batch.len());
     for sent in batch {
@@ -189,8 +195,6 @@ fn again(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation, code: Opt
 
 /// Answers a mutation that was done before with what came of it then.
 fn replay(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation, kept: Kept) -> Result<Done> {
-    // What it ended may not stand in the revocation ledger yet: grants, also those of an item, or shown activity.
-    tx.follow_up();
     let find = |tx: &mut Tx<'_>, id, version| match written(mutation.kind) {
         Some(kind) => (kind.at)(tx, access, id, version),
         None => Ok(None),

@@ -325,6 +325,24 @@ async fn a_mailed_code_takes_passkeys_away_since_somebody_else_may_have_added_th
 }
 
 #[actix_web::test]
+async fn an_address_moves_in_no_session_whose_proofs_were_taken_back() {
+    let Scene { app, ann, .. } = Scene::open().await;
+    let (_, passkey) = with_passkey(&ann).await;
+    let other = Person::of(&app, &log_in(&app, ANN, PASSPHRASE).await.ok());
+    let moved = "ann.lind@example.org";
+    other.post("/v1/me/email", json!({ "email": moved, "passphrase": PASSPHRASE })).send().await.ok();
+    let code = letter(&app, moved).await.code();
+    ann.delete(&format!("/v1/me/factors/passkeys/{passkey}")).send().await.no_content();
+    proves(&other, &code).await.expect(403).refused("step_up_required");
+    log_in(&app, moved, PASSPHRASE).await.expect(401).refused("credentials_wrong");
+    assert_eq!(Tables::of(&app).count("address_proofs WHERE used_at IS NOT NULL"), 0);
+    // Its owner proves themself, and it moves.
+    other.post("/v1/auth/step-up", json!({ "passphrase": PASSPHRASE })).send().await.ok();
+    proves(&other, &code).await.ok();
+    log_in(&app, moved, PASSPHRASE).await.ok();
+}
+
+#[actix_web::test]
 async fn a_code_opens_the_account_of_its_address_alone() {
     let Scene { app, therapist, ann, .. } = Scene::open().await;
     has_proved_address(&ann).await;
@@ -731,16 +749,16 @@ async fn a_log_in_on_a_new_device_is_told_to_its_owner_once_an_hour() {
 }
 
 #[actix_web::test]
-async fn the_owner_of_a_disabled_account_is_told_of_its_end_alone() {
+async fn the_owner_of_an_account_that_is_disabled_is_told_of_its_end_and_of_who_got_in_before() {
     let Scene { app, ann, .. } = Scene::open().await;
     assert!(subjects(&app, ANN).await.is_empty());
     // The letter about it is not written yet.
     log_in(&app, ANN, PASSPHRASE).await.ok();
     ann.post("/v1/me/disable", json!({ "passphrase": PASSPHRASE })).send().await.ok();
-    assert_eq!(subjects(&app, ANN).await, ["Your account is disabled"]);
+    assert_eq!(subjects(&app, ANN).await, [NEW_DEVICE, "Your account is disabled"]);
     enable(&app, ann.account.parse().unwrap()).await;
     app.wait(SignedDuration::from_hours(1));
-    assert!(subjects(&app, ANN).await.is_empty(), "it is not made up for");
+    assert!(subjects(&app, ANN).await.is_empty(), "each is told once");
     log_in(&app, ANN, PASSPHRASE).await.ok();
     assert_eq!(subjects(&app, ANN).await, [NEW_DEVICE]);
 }

@@ -288,6 +288,28 @@ async fn r5_what_a_retry_gets_is_what_the_first_request_got() {
 }
 
 #[actix_web::test]
+async fn a_repeated_confirmation_shows_no_newer_recovery_codes_once_its_proofs_were_taken_back() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let code = code_of(&app, &ann.act("/v1/me/factors/totp").send().await.ok().text("/secret"));
+    let confirm = || ann.post("/v1/me/factors/totp/confirm", json!({ "code": code })).key("confirm");
+    let on = confirm().send().await.ok();
+    let other = Person::of(&app, &log_in(&app, Some(&on.text("/recovery_codes/0"))).await.ok());
+    let renewed = other.act("/v1/me/factors/recovery-codes").send().await.ok();
+    let refuses = |answer: Answer, factors: &[&str]| {
+        let refused = answer.expect(403).refused("step_up_required");
+        assert_eq!(refused.body["factors"], json!(factors));
+        assert!(!refused.body.to_string().contains(&renewed.text("/recovery_codes/1")));
+    };
+    refuses(confirm().send().await, &["passphrase", "code"]);
+    ann.post("/v1/auth/step-up", json!({ "passphrase": PASSPHRASE })).send().await.ok();
+    refuses(confirm().send().await, &["code"]);
+    // Who has shown both could make others as well.
+    let shown = json!({ "code": renewed.text("/recovery_codes/0") });
+    ann.post("/v1/auth/step-up", shown).send().await.ok();
+    assert_eq!(confirm().send().await.ok().body, renewed.body);
+}
+
+#[actix_web::test]
 async fn whoever_can_write_the_database_takes_no_second_factor_away() {
     let Clinic { app, ann, .. } = Clinic::open().await;
     let (secret, codes) = with_factor(&ann).await;

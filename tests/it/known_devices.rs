@@ -4,17 +4,23 @@
 use std::sync::Arc;
 
 use afterglow::account::operator;
+use afterglow::db::Tx;
+use afterglow::identity::end_all_sessions;
 use afterglow::kernel::Email;
 use jiff::SignedDuration;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::account_life::{ANN, Scene, forgets, letter, log_in, log_in_again, mail, proves, sets};
+use crate::account_life::{
+    ANN, NEW_DEVICE, Scene, forgets, letter, log_in, log_in_again, mail, proves, sets, subjects,
+};
 use crate::support::accounts::has_proved_address;
 use crate::support::app::{Answer, TestApp};
+use crate::support::authenticator::with_passkey;
 use crate::support::people::{PASSPHRASE, Person};
 use crate::tasks::Tables;
 
 const NEW: &str = "a loud waterfall at noon";
+const OTHER: &str = "another river at dusk";
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// What a log-in gave.
@@ -166,6 +172,148 @@ async fn after_the_operators_log_out_no_device_is_known_and_none_is_asked_for() 
     assert_eq!(Tables::of(&app).count("accounts WHERE guarded_until IS NOT NULL"), 0, "nobody could pass");
     log_in(&app, ANN, NEW).await.ok();
     assert_eq!(live_sessions_of_patients(&app), 1);
+}
+
+/// Logs Ann in with a device token, and returns the event of which she is told.
+async fn event_of_log_in(app: &Arc<TestApp>, passphrase: &str, device: &str) -> Value {
+    let ann = Person::of(app, &log_in_again(app, passphrase, device).await.ok());
+    ann.get("/v1/me/security-events?limit=1").send().await.ok().items()[0]["event"].clone()
+}
+
+/// Of sessions that a reset has ended or that logged out by themselves the devices are thrown out like those of live
+/// ones.
+#[actix_web::test]
+async fn whoever_throws_devices_out_throws_those_out_whose_sessions_are_over() {
+    for way in ["passphrase", "others", "one", "operator"] {
+        let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+        has_proved_address(&ann).await;
+        let (own, reset) = (another_device(&app).await, another_device(&app).await);
+        resets(&app).await;
+        let phone = Person::of(&app, &log_in_again(&app, NEW, &token(&own, "device_token")).await.ok());
+        let left = log_in_again(&app, NEW, &token(&own, "device_token")).await.ok();
+        Person::of(&app, &left).act("/v1/auth/logout").send().await.no_content();
+        let over = [&reset, &left];
+        match way {
+            "passphrase" => {
+                let change = json!({ "passphrase": NEW, "new_passphrase": OTHER });
+                phone.post("/v1/me/passphrase", change).send().await.ok();
+            }
+            "others" => {
+                phone.delete("/v1/me/sessions").send().await.no_content();
+            }
+            "one" => {
+                for session in over {
+                    let path = format!("/v1/me/sessions/{}", token(session, "session_id"));
+                    phone.delete(&path).send().await.no_content();
+                    phone.delete(&path).send().await.no_content();
+                }
+                let told = phone.get("/v1/me/security-events?limit=200").send().await.ok();
+                let ended = told.items().iter().filter(|one| one["event"] == json!("session_ended")).count();
+                assert_eq!(ended, over.len(), "once for each");
+            }
+            _ => operator::log_out(&app.server.state, &Email::parse(ANN).unwrap()).await.unwrap(),
+        }
+        if way != "one" {
+            let of_patients = "account_id IN (SELECT id FROM accounts WHERE patient_id IS NOT NULL)";
+            let known = format!("sessions WHERE revoked_cause IN (6, 7) AND {of_patients}");
+            assert_eq!(Tables::of(&app).count(&known), 0, "{way}");
+        }
+        let passphrase = if way == "passphrase" { OTHER } else { NEW };
+        let before = live_sessions(&app);
+        for session in over {
+            let answer = log_in_again(&app, passphrase, &token(session, "device_token")).await;
+            if way == "operator" {
+                // The operator has judged: nobody is kept out, and the log-in is told as that of a stranger's device.
+                let back = Person::of(&app, &answer.ok());
+                let events = back.get("/v1/me/security-events?limit=1").send().await.ok();
+                assert_eq!(events.items()[0]["event"], json!("log_in_new_device"));
+            } else {
+                answer.expect(401).refused("known_device_required");
+                assert_eq!(live_sessions(&app), before, "{way}");
+            }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_device_whose_session_ran_out_is_thrown_out_with_the_others() {
+    let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+    has_proved_address(&ann).await;
+    let early = another_device(&app).await;
+    app.wait(DAY * 50);
+    let late = another_device(&app).await;
+    // The early one ran out half an hour ago.
+    app.wait(DAY * 40 + SignedDuration::from_mins(30));
+    let phone = Person::of(&app, &late);
+    phone.post("/v1/me/passphrase", json!({ "passphrase": PASSPHRASE, "new_passphrase": OTHER })).send().await.ok();
+    resets(&app).await;
+    let before = live_sessions(&app);
+    log_in_again(&app, NEW, &token(&early, "device_token")).await.expect(401).refused("known_device_required");
+    assert_eq!(live_sessions(&app), before);
+    log_in_again(&app, NEW, &token(&late, "device_token")).await.ok();
+}
+
+#[actix_web::test]
+async fn of_a_log_in_on_a_device_that_was_thrown_out_a_letter_tells() {
+    let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+    let (mut device, _) = with_passkey(&ann).await;
+    let (stolen, kept) = (another_device(&app).await, another_device(&app).await);
+    ann.delete(&format!("/v1/me/sessions/{}", token(&stolen, "session_id"))).send().await.no_content();
+    subjects(&app, ANN).await;
+    app.wait(SignedDuration::from_hours(2));
+    assert_eq!(event_of_log_in(&app, PASSPHRASE, &token(&kept, "device_token")).await, json!("log_in"));
+    assert!(subjects(&app, ANN).await.is_empty(), "a device that it knows");
+    assert_eq!(event_of_log_in(&app, PASSPHRASE, &token(&stolen, "device_token")).await, json!("log_in_new_device"));
+    assert_eq!(subjects(&app, ANN).await, [NEW_DEVICE]);
+
+    // With a passkey as well.
+    app.wait(SignedDuration::from_hours(2));
+    let mut answer = device.answers(&app).await;
+    answer["device_token"] = json!(token(&stolen, "device_token"));
+    app.post("/v1/auth/passkey/finish", answer).send().await.ok();
+    assert_eq!(subjects(&app, ANN).await, [NEW_DEVICE]);
+}
+
+#[actix_web::test]
+async fn after_a_new_epoch_the_devices_of_before_guard_a_reset_for_a_day() {
+    let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+    has_proved_address(&ann).await;
+    let phone = another_device(&app).await;
+    let now = app.now();
+    app.server.state.db.write(move |tx: &mut Tx<'_>| end_all_sessions(tx, now)).await.unwrap();
+    assert_eq!(live_sessions(&app), 0);
+    app.wait(SignedDuration::from_hours(2));
+    resets(&app).await;
+    log_in(&app, ANN, NEW).await.expect(401).refused("known_device_required");
+    assert_eq!(live_sessions(&app), 0, "nothing was opened");
+    log_in_again(&app, NEW, &token(&phone, "device_token")).await.ok();
+    assert_eq!(live_sessions(&app), 1);
+    // It ends when no device of before is known any more, so that nobody is kept out.
+    app.wait(SignedDuration::from_hours(22));
+    log_in(&app, ANN, NEW).await.ok();
+}
+
+#[actix_web::test]
+async fn the_operators_log_out_and_the_enabling_of_an_account_end_a_guard() {
+    for way in ["log-out", "enable"] {
+        let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+        has_proved_address(&ann).await;
+        let own = another_device(&app).await;
+        resets(&app).await;
+        log_in(&app, ANN, NEW).await.expect(401).refused("known_device_required");
+        let (state, address) = (&app.server.state, Email::parse(ANN).unwrap());
+        if way == "enable" {
+            let phone = Person::of(&app, &log_in_again(&app, NEW, &token(&own, "device_token")).await.ok());
+            phone.post("/v1/me/disable", json!({ "passphrase": NEW })).send().await.ok();
+            assert!(operator::enable(state, &address).await.unwrap());
+        } else {
+            operator::log_out(state, &address).await.unwrap();
+        }
+        assert_eq!(Tables::of(&app).count("accounts WHERE guarded_until IS NOT NULL"), 0, "{way}");
+        assert_eq!(live_sessions_of_patients(&app), 0, "{way}");
+        log_in(&app, ANN, NEW).await.ok();
+        assert_eq!(live_sessions_of_patients(&app), 1, "{way}");
+    }
 }
 
 /// The live sessions of the one patient.

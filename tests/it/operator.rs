@@ -8,7 +8,7 @@ use afterglow::kernel::{Clock, Email, Error};
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::account_life::{ANN, Scene, forgets, log_in, log_in_again, mail, seen, sets, written};
+use crate::account_life::{ANN, Scene, forgets, log_in, log_in_again, mail, proves, seen, sets, written};
 use crate::support::accounts::{code_sent_to, has_proved_address, with_factor};
 use crate::support::app::TestApp;
 use crate::support::authenticator::with_passkey;
@@ -204,6 +204,45 @@ async fn for_a_day_after_factors_were_forgotten_no_mailed_code_sets_a_passphrase
     app.wait(SignedDuration::from_secs(1));
     resets(&app, ANN).await;
     log_in_again(&app, NEW, &device).await.ok();
+}
+
+#[actix_web::test]
+async fn mailed_codes_stay_paused_when_the_address_of_the_account_moves() {
+    let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+    has_proved_address(&ann).await;
+    with_factor(&ann).await;
+    assert_eq!(forgets_factors(&app, ANN, false).await, Forgetting::Done);
+    let back = Person::of(&app, &log_in(&app, ANN, PASSPHRASE).await.ok());
+    let moved = "ann.lind@example.org";
+    back.post("/v1/me/email", json!({ "email": moved, "passphrase": PASSPHRASE })).send().await.ok();
+    proves(&back, &code_sent_to(&app, moved).await).await.ok();
+    mail(&app, moved).await;
+    forgets(&app, moved).await;
+    assert!(mail(&app, moved).await.is_empty());
+    let unsent = code_sent_to(&app, moved).await;
+    sets(&app, &unsent, NEW).await.expect(422).refused("code_invalid");
+    log_in(&app, moved, NEW).await.expect(401).refused("credentials_wrong");
+    app.wait(SignedDuration::from_hours(24));
+    forgets(&app, moved).await;
+    sets(&app, &code_sent_to(&app, moved).await, NEW).await.ok();
+}
+
+#[actix_web::test]
+async fn a_mailed_reset_keeps_factors_for_a_day_also_without_a_guard_and_when_the_address_moves() {
+    let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+    has_proved_address(&ann).await;
+    resets(&app, ANN).await;
+    operator::log_out(&app.server.state, &at(ANN)).await.unwrap();
+    let back = Person::of(&app, &log_in(&app, ANN, NEW).await.ok());
+    with_factor(&back).await;
+    let moved = "ann.lind@example.org";
+    back.post("/v1/me/email", json!({ "email": moved, "passphrase": NEW })).send().await.ok();
+    proves(&back, &code_sent_to(&app, moved).await).await.ok();
+    assert_eq!(forgets_factors(&app, moved, false).await, Forgetting::ResetLately);
+    assert_eq!(Tables::of(&app).count("second_factors"), 1);
+    app.wait(SignedDuration::from_hours(24));
+    assert_eq!(forgets_factors(&app, moved, false).await, Forgetting::Done);
+    assert_eq!(Tables::of(&app).count("second_factors"), 0);
 }
 
 /// Runs a command on an account: whether it succeeded, and what it printed.

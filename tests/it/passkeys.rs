@@ -169,9 +169,15 @@ async fn a_passkey_stands_in_for_a_code_at_a_log_in() {
     // That of somebody else is none of hers.
     let (mut theirs, _) = with_passkey(&therapist).await;
     let answer = theirs.answers(&app).await;
+    let (used, answered) = ("passkeys WHERE last_used_at IS NOT NULL", count(&app, "passkey_ceremonies"));
+    let before = count(&app, used);
     log_in(PASSPHRASE, Some(answer.clone())).await.expect(401).refused("second_factor_wrong");
-    // It was not used up for her.
+    // What was heard of it opens nothing, and the passkey was not used up.
+    assert_eq!((count(&app, used), count(&app, "passkey_ceremonies")), (before, answered + 1));
+    is_refused(finish(&app, &answer).await);
+    let answer = theirs.answers(&app).await;
     finish(&app, &answer).await.ok();
+    assert_eq!(count(&app, used), before + 1);
 }
 
 #[actix_web::test]
@@ -453,6 +459,41 @@ async fn a_passkey_that_is_taken_away_takes_back_what_was_shown_in_other_session
     begin(&other).send().await.ok();
     add().send().await.created();
     confirm().send().await.ok();
+}
+
+#[actix_web::test]
+async fn with_a_second_factor_a_passkey_that_was_begun_waits_for_passphrase_and_code_again() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let (_, codes) = with_factor(&ann).await;
+    let (mut device, id) = with_passkey(&ann).await;
+    let other = Person::of(&app, &log_in(&app, &mut device).await.ok());
+    let (_, body) = made(&other).await;
+    let add = || other.post("/v1/me/factors/passkeys", body.clone());
+    ann.delete(&format!("/v1/me/factors/passkeys/{id}")).send().await.no_content();
+    // The passphrase alone is half of it.
+    proves(&other).await;
+    assert_eq!(proofs_of(&ann), (2, 1));
+    assert!(add().send().await.expect(422).body.to_string().contains("/ceremony"));
+    assert_eq!(count(&app, "passkeys"), 0);
+    other.post("/v1/auth/step-up", json!({ "code": codes[0] })).send().await.ok();
+    add().send().await.created();
+    assert_eq!(count(&app, "passkeys"), 1);
+}
+
+#[actix_web::test]
+async fn a_passkey_that_was_begun_before_there_was_a_second_factor_waits_for_its_code() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let other = again(&app, "Ann Walker").await;
+    let (_, body) = made(&other).await;
+    let add = || other.post("/v1/me/factors/passkeys", body.clone());
+    let (_, codes) = with_factor(&ann).await;
+    assert!(add().send().await.expect(422).body.to_string().contains("/ceremony"));
+    assert_eq!(count(&app, "passkeys"), 0);
+    // The session that has switched it on has shown a code.
+    with_passkey(&ann).await;
+    other.post("/v1/auth/step-up", json!({ "code": codes[0] })).send().await.ok();
+    add().send().await.created();
+    assert_eq!(count(&app, "passkeys"), 2);
 }
 
 #[actix_web::test]

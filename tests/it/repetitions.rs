@@ -11,10 +11,10 @@ use serde_json::json;
 use crate::idempotency::doer;
 use crate::revocations::{CLOSES, Closes, kinds_beside_grants, ledger, noted, path_of, puts_back, takes_away, uuid};
 use crate::support::accounts::{code_sent_to, with_factor};
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{Answer, TestApp, new_id};
 use crate::support::journal::{reflection, two};
-use crate::support::people::{Clinic, PASSPHRASE};
-use crate::support::phone::{mutation, new_phone};
+use crate::support::people::{Clinic, PASSPHRASE, Person};
+use crate::support::phone::{is, mutation, new_phone};
 use crate::support::world::World;
 
 const ANN: &str = "ann.walker@example.org";
@@ -81,6 +81,16 @@ async fn each_change_of_a_second_factor_is_entered_with_whether_there_is_one_now
 }
 
 #[actix_web::test]
+async fn a_used_recovery_code_is_entered_before_it_is_refused() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let (_, codes) = with_factor(&ann).await;
+    let body = json!({ "email": ANN, "passphrase": PASSPHRASE, "code": codes[0] });
+    let (last, entered) = sends_again(&app, async || app.post("/v1/auth/login", body.clone()).send().await).await;
+    last.expect(401).refused("second_factor_wrong");
+    assert_eq!(entered, [Revoked::Factor { account: uuid(&ann.account), has_factor: true }]);
+}
+
+#[actix_web::test]
 async fn a_changed_passphrase_is_entered_before_the_one_from_before_is_refused() {
     let Clinic { app, ann, .. } = Clinic::open().await;
     let change = json!({ "passphrase": PASSPHRASE, "new_passphrase": "a loud waterfall at noon" });
@@ -132,6 +142,36 @@ async fn activity_that_is_hidden_is_entered_before_a_repetition_that_changes_not
     let (last, entered) = sends_again(&app, async || ann.push(std::slice::from_ref(&pushed)).await).await;
     assert_eq!(last.ok().body["results"][0]["status"], "replayed");
     assert_eq!(entered, [Revoked::Activity]);
+}
+
+#[actix_web::test]
+async fn what_is_owed_for_one_patient_keeps_no_other_from_an_answer() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Roth").await;
+    let writes = |person: &Person| {
+        let header = json!({ "kind": "reflection", "occurred_at": app.now().to_string() });
+        mutation(person, "entry", &new_id(&app), 0, json!({ "header": header, "text": { "body": "By the lake." } }))
+    };
+    let (of_ben, of_ann) = (writes(&ben), writes(&ann));
+    is(&ben.pushes(&of_ben).await, "applied");
+    is(&ann.pushes(&of_ann).await, "applied");
+    ben.sets(json!({ "share_activity": true })).await.ok();
+    let entry = ann.writes(reflection("First")).await;
+    let share = ann.opens(&entry, &["text"], &theo).await;
+    let file = path_of(&app);
+    takes_away(&file);
+    ann.delete(&ann.my(&format!("/grants/{share}"))).send().await.expect(503);
+    let owed = noted(&app);
+    assert!(owed > 0);
+    is(&ben.pushes(&of_ben).await, "replayed");
+    ben.sets(json!({ "share_activity": true })).await.ok();
+    assert_eq!(noted(&app), owed, "it is owed still");
+    // Hers waits: nobody says here what it ended.
+    ann.push(std::slice::from_ref(&of_ann)).await.expect(503);
+    puts_back(&file);
+    is(&ann.pushes(&of_ann).await, "replayed");
+    assert_eq!(noted(&app), 0);
 }
 
 #[actix_web::test]

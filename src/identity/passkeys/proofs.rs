@@ -66,14 +66,15 @@ impl ShownPasskey {
     }
 
     /// Uses the challenge up and stores how the passkey stands now. Returns whether it is good: it is one of this
-    /// account, it is still there, and the challenge was not answered before.
+    /// account, it is still there, and the challenge was not answered before. That of another account stays as it was,
+    /// but its answer is not good a second time.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] when the passkey was used since it was looked at.
     pub(in crate::identity) fn spend(&self, tx: &mut Tx<'_>, account: Id<Account>, now: Timestamp) -> Result<bool> {
-        let Some(signed) = self.0.as_ref().filter(|signed| signed.row.account_id == account) else { return Ok(false) };
-        if !signed.ceremony.spend(tx)? {
+        let Some(signed) = &self.0 else { return Ok(false) };
+        if !signed.ceremony.spend(tx)? || signed.row.account_id != account {
             return Ok(false);
         }
         let Some(held) = store::hold_passkey(tx, signed.row.id)? else { return Ok(false) };

@@ -191,7 +191,9 @@ async fn begin_totp(caller: Claimed<Fresh<Anyone>>, request: Request, state: web
 /// Switch the second factor on
 ///
 /// With the first code of the authenticator app. From then on a log-in asks for a code. The answer holds ten recovery
-/// codes, which are not shown again: have the person write them down.
+/// codes, which are not shown again: have the person write them down. In a session whose proofs were taken back since,
+/// this asks for the passphrase within 5 minutes, and for a code where there is a second factor
+/// (403 `step_up_required`).
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader), request_body = ConfirmTotp,
     responses((status = 200, description = "It is on", body = RecoveryCodesView), WriteErrors))]
 #[post("/me/factors/totp/confirm")]

@@ -224,7 +224,8 @@ fn rename(
 
 /// End a session
 ///
-/// Its tokens are refused from then on, and its device is told to erase what it holds. Ending it again changes nothing.
+/// Its tokens are refused from then on, and its device is told to erase what it holds. The account knows the device no
+/// more, also if the session was over. Ending it again changes nothing.
 #[utoipa::path(tag = "identity",
     params(("session_id" = Uuid, Path, description = "The session's id"), IdempotencyKeyHeader),
     responses((status = 204, description = "Ended"), ActionErrors))]
@@ -239,7 +240,8 @@ async fn delete_session(caller: Caller, request: Request<Id<Session>>, state: we
 
 /// End all other sessions
 ///
-/// The caller's own goes on. The devices of the others are told to erase what they hold. With a second factor, or with
+/// The caller's own goes on. The devices of the others are told to erase what they hold, and the account knows none of
+/// them any more. With a second factor, or with
 /// the lock on, this asks for a proof within 5 minutes (403 `step_up_required`).
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader),
     responses((status = 204, description = "Ended"), ActionErrors))]

@@ -60,18 +60,33 @@ impl SessionRow {
         self.revoked_cause.is_some_and(|cause| on_purpose.contains(&cause))
     }
 
-    /// Whether the account knows its device while it is guarded: nobody has thrown it out. A session that ran out was
-    /// not thrown out; it counts for another day, until it is cleared.
+    /// Whether it has neither been ended nor run out.
+    pub(in crate::identity) fn is_live(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.revoked_cause.is_none() && self.expires_at.0 > now
+    }
+
+    /// Whether it ended for this cause.
+    pub(in crate::identity) fn ended_by(&self, cause: Ending) -> bool {
+        self.revoked_cause == Some(cause.number())
+    }
+
+    /// Whether the account knows its device: nobody has thrown it out. A session that ran out was not thrown out; it
+    /// counts for another day, until it is cleared.
     pub(in crate::identity) fn knows_device(&self, now: Timestamp) -> bool {
         let harmless = [Ending::Displaced, Ending::Epoch, Ending::LoggedOut, Ending::Reset].map(Ending::number);
         let thrown_out = self.revoked_cause.is_some_and(|cause| !harmless.contains(&cause));
-        !thrown_out && self.expires_at.0 > now.saturating_sub(KEPT).unwrap_or(now)
+        !thrown_out && self.known_until() > now
+    }
+
+    /// Returns the instant until which its device is known unless somebody throws it out: from then on it may be
+    /// cleared.
+    pub(in crate::identity) fn known_until(&self) -> Timestamp {
+        self.expires_at.0.saturating_add(KEPT).unwrap_or(self.expires_at.0)
     }
 
     /// Whether it, or its account, is over at `now`. Unless it was ended on purpose the device keeps its data.
     pub(in crate::identity) fn over(&self, account: &AccountRow, now: Timestamp) -> bool {
-        let ended = self.revoked_at.is_some() || self.revoked_cause.is_some();
-        ended || account.disabled_at.is_some() || self.expires_at.0 <= now
+        account.disabled_at.is_some() || !self.is_live(now)
     }
 }
 
@@ -126,22 +141,53 @@ pub(in crate::identity) fn hold_live_sessions(
     checked(tx, found)
 }
 
-/// Holds the sessions of an account whose own devices logged out, until the unit ends.
-pub(in crate::identity) fn hold_logged_out_sessions(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<SessionRow>> {
-    let logged_out = sessions::table
+/// Holds the sessions whose devices an account knows, live and over, until the unit ends.
+pub(in crate::identity) fn hold_known_sessions(
+    tx: &mut Tx<'_>,
+    account: Id<Account>,
+    now: Timestamp,
+) -> Result<Vec<SessionRow>> {
+    let kept = sessions::table
         .filter(sessions::account_id.eq(account))
-        .filter(sessions::revoked_cause.eq(Ending::LoggedOut.number()))
+        .filter(sessions::expires_at.gt(At(now.saturating_sub(KEPT).unwrap_or(now))))
         .select(columns::<Stored<SessionRow>>());
-    let found: Vec<Stored<SessionRow>> = locked!(tx, for_update, logged_out)?;
-    checked(tx, found)
+    let found: Vec<Stored<SessionRow>> = locked!(tx, for_update, kept)?;
+    Ok(checked(tx, found)?.into_iter().filter(|row| row.knows_device(now)).collect())
 }
 
-/// Throws the devices of an account out that logged out by themselves.
-pub(in crate::identity) fn throw_out_logged_out(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
-    for row in hold_logged_out_sessions(tx, account)? {
-        update_session(tx, &SessionRow { revoked_cause: Some(Ending::Wanted.number()), ..row })?;
+/// Throws every device of an account out but that of `kept`: its live sessions end for `cause`, and those that are over
+/// leave no device known. Returns the number of those that were live.
+pub(in crate::identity) fn throw_out_all(
+    tx: &mut Tx<'_>,
+    account: Id<Account>,
+    kept: Option<Id<Session>>,
+    cause: Ending,
+    now: Timestamp,
+) -> Result<usize> {
+    let mut ended = 0;
+    for row in hold_known_sessions(tx, account, now)?.into_iter().filter(|row| Some(row.id) != kept) {
+        let is_live = row.is_live(now);
+        // A device that logged out by itself is still told to erase what it holds; the others of these keep it.
+        let over = if row.ended_by(Ending::LoggedOut) { Ending::Wanted } else { Ending::Account };
+        throw_out(tx, row, if is_live { cause } else { over }, now)?;
+        ended += usize::from(is_live);
     }
-    Ok(())
+    Ok(ended)
+}
+
+/// Ends a session, which is held, and throws its device out, also when the session is over. Returns whether that
+/// changed anything.
+pub(in crate::identity) fn throw_out(tx: &mut Tx<'_>, row: SessionRow, cause: Ending, now: Timestamp) -> Result<bool> {
+    if row.is_live(now) {
+        mark_revoked(tx, row, cause, now)?;
+        return Ok(true);
+    }
+    if !row.knows_device(now) {
+        return Ok(false);
+    }
+    let revoked_at = row.revoked_at.or(Some(At(now)));
+    update_session(tx, &SessionRow { revoked_at, revoked_cause: Some(cause.number()), ..row })?;
+    Ok(true)
 }
 
 /// Inserts a session whose device has no name yet.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use diesel::prelude::*;
 use jiff::Timestamp;
 
-use super::{AccountRow, Ending, hold_live_sessions, mark_revoked};
+use super::{AccountRow, Ending, throw_out_all};
 use crate::changes::{self, Closed};
 use crate::db::authentic::checked;
 use crate::db::schema::accounts;
@@ -15,7 +15,7 @@ use crate::kernel::{Error, Id, Result};
 use crate::locked;
 
 /// Disables an account, or enables it again, and returns whether that changed anything. With the account its sessions
-/// end for good: who is enabled again logs in again.
+/// end for good, and it knows no device any more: who is enabled again logs in again.
 ///
 /// # Errors
 ///
@@ -33,11 +33,21 @@ pub fn set_disabled(tx: &mut Tx<'_>, id: Id<Account>, disabled: bool, now: Times
     diesel::update(own).set(row.signed(tx)?).execute(tx.conn())?;
     if disabled {
         changes::note_closed(tx, Closed::Account(id), now)?;
-        for session in hold_live_sessions(tx, id, now)? {
-            mark_revoked(tx, session, Ending::Wanted, now)?;
-        }
+        throw_out_all(tx, id, None, Ending::Wanted, now)?;
     }
     Ok(true)
+}
+
+/// Ends the guard of an account whose passphrase a code from a letter has set: any device logs in again.
+pub(in crate::identity) fn end_guard(tx: &mut Tx<'_>, id: Id<Account>) -> Result<()> {
+    let own = accounts::table.filter(accounts::id.eq(id));
+    let held: Vec<Stored<AccountRow>> = locked!(tx, for_update, own.select(columns::<Stored<AccountRow>>()))?;
+    let row = checked(tx, held)?.pop().ok_or(Error::NotFound)?;
+    if row.guarded_until.is_some() {
+        let row = AccountRow { guarded_until: None, ..row };
+        diesel::update(own).set(row.signed(tx)?).execute(tx.conn())?;
+    }
+    Ok(())
 }
 
 /// Returns those of `ids` that are disabled.
