@@ -120,7 +120,7 @@ pub enum Revoked {
         /// The passkey.
         passkey: Uuid,
     },
-    /// The state that the second factor of an account had: none, or its secret and the recovery codes that were left.
+    /// The state that the second factor of an account had: none, or its secret and recovery codes.
     ///
     /// A restored database holds that state. Its secret and codes are then void, and those that took their place stand
     /// nowhere. If `has_factor`, the account asks for a code all the same, because the passphrase alone must not open

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use super::security_events::{SecurityEvent, tell_owner};
 use super::store::{self, FactorFound, FactorRow};
 use super::totp::{self, SECRET_BYTES};
-use crate::changes::{self, Closed};
 use crate::db::Tx;
 use crate::kernel::id::Account;
 use crate::kernel::{Error, Id, Result};
@@ -52,15 +51,8 @@ pub(super) fn spend(
     }
     let used = found.row.recovery_used;
     let bit = totp::recovery_number(&doc.recovery, code).map(|number| 1_i32 << number);
-    let Some(bit) = bit else { return Ok(false) };
-    if used & bit != 0 {
-        // It may be this request that used it: the answer to the last one waited for the revocation ledger.
-        tx.follow_up();
-        return Ok(false);
-    }
+    let Some(bit) = bit.filter(|bit| used & bit == 0) else { return Ok(false) };
     store::update_factor(tx, &FactorRow { recovery_used: used | bit, ..found.row })?;
-    // A restored database would take it once more.
-    changes::note_closed(tx, Closed::Factor(account), now)?;
     tell_owner(tx, (vault, keys), account, None, SecurityEvent::RecoveryCodeUsed, now)?;
     Ok(true)
 }

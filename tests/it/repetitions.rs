@@ -81,16 +81,6 @@ async fn each_change_of_a_second_factor_is_entered_with_whether_there_is_one_now
 }
 
 #[actix_web::test]
-async fn a_used_recovery_code_is_entered_before_it_is_refused() {
-    let Clinic { app, ann, .. } = Clinic::open().await;
-    let (_, codes) = with_factor(&ann).await;
-    let body = json!({ "email": ANN, "passphrase": PASSPHRASE, "code": codes[0] });
-    let (last, entered) = sends_again(&app, async || app.post("/v1/auth/login", body.clone()).send().await).await;
-    last.expect(401).refused("second_factor_wrong");
-    assert_eq!(entered, [Revoked::Factor { account: uuid(&ann.account), has_factor: true }]);
-}
-
-#[actix_web::test]
 async fn a_changed_passphrase_is_entered_before_the_one_from_before_is_refused() {
     let Clinic { app, ann, .. } = Clinic::open().await;
     let change = json!({ "passphrase": PASSPHRASE, "new_passphrase": "a loud waterfall at noon" });
