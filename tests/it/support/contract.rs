@@ -8,17 +8,17 @@ use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::app::document;
+use super::app::{committed, document};
+use super::parts::{Part, component, paths};
 
 /// The parts of a path template of the document, and its item.
-type Template = (Vec<&'static str>, &'static Value);
+type Template = (Vec<&'static str>, &'static Part);
 
 /// The templates of the document, those with the fewest parameters first: they are the most exact.
 fn templates() -> &'static [Template] {
     static TEMPLATES: OnceLock<Vec<Template>> = OnceLock::new();
     TEMPLATES.get_or_init(|| {
-        let paths = document()["paths"].as_object().unwrap();
-        let mut all: Vec<Template> = paths.iter().map(|(name, item)| (name.split('/').collect(), item)).collect();
+        let mut all: Vec<Template> = paths().iter().map(|(name, item)| (name.split('/').collect(), item)).collect();
         all.sort_by_key(|(names, _)| names.iter().filter(|name| name.starts_with('{')).count());
         all
     })
@@ -30,7 +30,7 @@ pub fn item(path: &str) -> Option<&'static Value> {
     let is = |name: &str, part: &str| name == part || name.starts_with('{') && !part.is_empty();
     let fits =
         |names: &[&str]| names.len() == parts.len() && names.iter().zip(&parts).all(|(name, part)| is(name, part));
-    templates().iter().find(|(names, _)| fits(names)).map(|(_, item)| *item)
+    templates().iter().find(|(names, _)| fits(names)).map(|(_, item)| item.value())
 }
 
 /// The headers of a response; of those that stand in it twice, the last.
@@ -43,7 +43,7 @@ pub fn headers(response: &reqwest::Response) -> HashMap<String, String> {
 /// What a `$ref` points to, or the value itself.
 pub fn resolved(value: &'static Value) -> &'static Value {
     let Some(to) = value["$ref"].as_str() else { return value };
-    document().pointer(&to[1..]).unwrap_or_else(|| panic!("{to} points to nothing"))
+    component(to).unwrap_or_else(|| panic!("{to} points to nothing"))
 }
 
 pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<String, String>, bytes: &[u8]) {
@@ -102,10 +102,8 @@ fn check_problem(bytes: &[u8], said: &str) {
     if problem["code"] == "state_conflict" {
         let steps = problem["allowed"].as_array().unwrap_or_else(|| panic!("{said}: no steps"));
         assert!(problem["state"].is_string(), "{said}: no state");
-        let known = document()["paths"].as_object().unwrap().values();
-        let known: Vec<&Value> =
-            known.flat_map(|item| item.as_object().unwrap().values()).map(|one| &one["operationId"]).collect();
-        assert!(steps.iter().all(|step| known.contains(&step)), "{said}: a step is no operation");
+        let is_known = |step: &Value| committed().contains(&format!("\"operationId\": {step}"));
+        assert!(steps.iter().all(is_known), "{said}: a step is no operation");
     }
 }
 
@@ -153,15 +151,10 @@ fn validate(schema: &'static Value, body: &Value, said: &str) {
         .lock()
         .unwrap()
         .entry(schema.to_string())
-        .or_insert_with(|| Box::leak(Box::new(Validators::of(schema, named_schema))));
+        .or_insert_with(|| Box::leak(Box::new(Validators::of(schema, component))));
     let mut faults = validators.faults(body);
     instants(body, "", &mut faults);
     assert!(faults.is_empty(), "{said}: {faults:?} in {body}");
-}
-
-/// The schema of this name in the document.
-fn named_schema(name: &str) -> Option<&'static Value> {
-    document()["components"]["schemas"].get(name)
 }
 
 /// The keywords by which a schema may refuse what fits it, closed.
@@ -176,7 +169,7 @@ struct Validators {
 }
 
 impl Validators {
-    /// Compiles a schema and those that it refers to, which `find` finds by their names.
+    /// Compiles a schema and those that it refers to, which `find` finds.
     fn of<'v>(schema: &'v Value, find: impl Fn(&str) -> Option<&'v Value>) -> Self {
         let compiled = |mut whole: Value, schemas: Map<String, Value>| {
             whole["components"]["schemas"] = Value::Object(schemas);
@@ -202,9 +195,10 @@ impl Validators {
 fn reached<'v>(schema: &'v Value, find: impl Fn(&str) -> Option<&'v Value>) -> Map<String, Value> {
     let (mut schemas, mut waiting) = (Map::new(), vec![schema]);
     while let Some(value) = waiting.pop() {
-        let name = value["$ref"].as_str().and_then(|to| to.strip_prefix("#/components/schemas/"));
-        if let Some(name) = name.filter(|name| !schemas.contains_key(*name))
-            && let Some(found) = find(name)
+        if let Some(to) = value["$ref"].as_str()
+            && let Some(name) = to.strip_prefix("#/components/schemas/")
+            && !schemas.contains_key(name)
+            && let Some(found) = find(to)
         {
             schemas.insert(name.to_owned(), found.clone());
             waiting.push(found);
@@ -261,7 +255,9 @@ fn an_answer_that_fits_two_forms_or_none_is_refused() {
             "properties": { "a": { "type": "string" }, "b": { "type": "string", "format": "date-time" } } },
     } });
     let schema = json!({ "oneOf": [{ "$ref": "#/components/schemas/Less" }, { "$ref": "#/components/schemas/More" }] });
-    let faults = |schema: &Value, body: Value| Validators::of(schema, |name| open["schemas"].get(name)).faults(&body);
+    let faults = |schema: &Value, body: Value| {
+        Validators::of(schema, |to| open["schemas"].get(to.rsplit('/').next()?)).faults(&body)
+    };
     assert!(faults(&schema, json!({ "a": "x" })).is_empty());
     let two = faults(&schema, json!({ "a": "x", "b": "2026-03-10T08:00:00Z" }));
     assert!(two.iter().any(|fault| fault.contains("more than one")), "{two:?}");
