@@ -394,8 +394,8 @@ pub fn id_of(item: &Value) -> String {
     item["id"].as_str().unwrap_or_else(|| panic!("no id in {item}")).to_owned()
 }
 
-/// The text of the committed document. To make it anew takes longer than most tests; that it is what the handlers say,
-/// `openapi::the_committed_document_is_the_generated_one` proves.
+/// The text of the committed document. Making it anew was seen in the profile of a test; that it is what the handlers
+/// say, `openapi::the_committed_document_is_the_generated_one` proves.
 pub fn committed() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
     TEXT.get_or_init(|| {

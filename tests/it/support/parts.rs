@@ -1,4 +1,4 @@
-//! The committed API document in parts. A test process reads few of them, and parsing all takes longer than most tests.
+//! The committed API document in parts: each test is a process of its own, which reads few of them.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
