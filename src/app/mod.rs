@@ -182,7 +182,7 @@ impl Server {
             .with("/docs/{rest:.*}", &[Method::GET])
             .ignoring_query("/v1/calendar/{file}");
         // Only its text is kept: what generators ask for is made when they ask.
-        let document = serde_json::to_string(&document).map_err(|error| Error::Internal(Box::new(error)))?;
+        let document = document.to_json().map_err(|error| Error::Internal(Box::new(error)))?;
         let mut http = Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods));
         http.cors = Cors { origins: config.cors_origins.clone(), localhost: config.cors_localhost };
         let pushes = Arc::new(HourlyLimit::new(config.mutations_per_hour, clock.clone()));

@@ -121,7 +121,7 @@ fn allow_warnings(document: &mut OpenApi) {
 const EXAMPLES: &str = include_str!("../../openapi/examples.json");
 
 fn show_examples(document: &mut OpenApi) {
-    let examples: Value = serde_json::from_str(EXAMPLES).unwrap_or_default();
+    let examples: Value = EXAMPLES.parse().unwrap_or_default();
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         let Some(example) = operation.operation_id.as_ref().and_then(|id| examples.get(id)) else { continue };
         if let (Some(RefOr::T(body)), Some(request)) = (&mut operation.request_body, example.get("request")) {
@@ -162,7 +162,7 @@ pub(super) fn older_route(document: Bytes, older: Arc<OnceLock<Bytes>>) -> Route
 
 /// Returns the document as it is committed: pretty, with a line break at the end.
 pub fn json() -> String {
-    let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
+    let mut text = document().to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
 }

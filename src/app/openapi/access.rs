@@ -1,5 +1,7 @@
 //! The callers of each operation, from the matrix of access that a test holds against the server.
 
+use std::collections::HashMap;
+
 use utoipa::openapi::OpenApi;
 
 use super::shared::operations;
@@ -11,13 +13,18 @@ const MATRIX: &str = include_str!("../../../tests/golden/authz_matrix.txt");
 pub(super) struct Callers(Vec<&'static str>);
 
 impl Callers {
-    /// Returns the callers of an operation; `None` for one without a row.
-    pub(super) fn of(operation: &str) -> Option<Self> {
+    /// Returns the callers of every operation with a row. In one pass: a search for the row of each was seen in the
+    /// profile of a start.
+    pub(super) fn by_operation() -> HashMap<&'static str, Self> {
         let mut lines = MATRIX.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-        let people = lines.next()?.split_whitespace().skip(1);
-        let row = lines.find(|line| line.split_whitespace().next() == Some(operation))?;
-        let cells = people.zip(row.split_whitespace().skip(1));
-        Some(Self(cells.filter(|(_, status)| status.starts_with(['2', '3'])).map(|(who, _)| who).collect()))
+        let people: Vec<&str> = lines.next().unwrap_or_default().split_whitespace().skip(1).collect();
+        let callers = |row: &'static str| {
+            let mut cells = row.split_whitespace();
+            let operation = cells.next()?;
+            let answered = people.iter().zip(cells).filter(|(_, status)| status.starts_with(['2', '3']));
+            Some((operation, Self(answered.map(|(who, _)| *who).collect())))
+        };
+        lines.filter_map(callers).collect()
     }
 
     /// Whether an operation answers to this person.
@@ -63,8 +70,9 @@ impl Callers {
 
 /// Says at each operation who may call it.
 pub(super) fn describe(document: &mut OpenApi) {
+    let known = Callers::by_operation();
     for operation in document.paths.paths.values_mut().flat_map(operations) {
-        let Some(callers) = operation.operation_id.as_deref().and_then(Callers::of) else { continue };
+        let Some(callers) = operation.operation_id.as_deref().and_then(|id| known.get(id)) else { continue };
         let description = operation.description.get_or_insert_default();
         if !description.is_empty() {
             description.push_str("\n\n");

@@ -13,8 +13,10 @@ const SOMEBODY: &str = "ca29a134-1f54-4dbd-b869-9f5cef5e01c7";
 /// Fills in `me` for the patient wherever a patient may call, and takes the examples of optional parameters into their
 /// descriptions: who tries an operation is not to send a condition that they did not choose.
 pub(super) fn fill_in(document: &mut OpenApi) {
+    let callers = Callers::by_operation();
     for operation in document.paths.paths.values_mut().flat_map(operations) {
-        let own = operation.operation_id.as_deref().and_then(Callers::of).is_some_and(|who| who.include("owner"));
+        let callers = operation.operation_id.as_deref().and_then(|id| callers.get(id));
+        let own = callers.is_some_and(|who| who.include("owner"));
         for parameter in operation.parameters.iter_mut().flatten() {
             let RefOr::T(parameter) = parameter else { continue };
             let filled = std::mem::replace(parameter, Parameter::new(""));

@@ -6,19 +6,19 @@ use std::sync::{Mutex, OnceLock};
 use jiff::Timestamp;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::app::document;
+use super::app::{committed, document};
+use super::parts::{Part, component, paths};
 
 /// The parts of a path template of the document, and its item.
-type Template = (Vec<&'static str>, &'static Value);
+type Template = (Vec<&'static str>, &'static Part);
 
 /// The templates of the document, those with the fewest parameters first: they are the most exact.
 fn templates() -> &'static [Template] {
     static TEMPLATES: OnceLock<Vec<Template>> = OnceLock::new();
     TEMPLATES.get_or_init(|| {
-        let paths = document()["paths"].as_object().unwrap();
-        let mut all: Vec<Template> = paths.iter().map(|(name, item)| (name.split('/').collect(), item)).collect();
+        let mut all: Vec<Template> = paths().iter().map(|(name, item)| (name.split('/').collect(), item)).collect();
         all.sort_by_key(|(names, _)| names.iter().filter(|name| name.starts_with('{')).count());
         all
     })
@@ -30,7 +30,7 @@ pub fn item(path: &str) -> Option<&'static Value> {
     let is = |name: &str, part: &str| name == part || name.starts_with('{') && !part.is_empty();
     let fits =
         |names: &[&str]| names.len() == parts.len() && names.iter().zip(&parts).all(|(name, part)| is(name, part));
-    templates().iter().find(|(names, _)| fits(names)).map(|(_, item)| *item)
+    templates().iter().find(|(names, _)| fits(names)).map(|(_, item)| item.value())
 }
 
 /// The headers of a response; of those that stand in it twice, the last.
@@ -43,7 +43,7 @@ pub fn headers(response: &reqwest::Response) -> HashMap<String, String> {
 /// What a `$ref` points to, or the value itself.
 pub fn resolved(value: &'static Value) -> &'static Value {
     let Some(to) = value["$ref"].as_str() else { return value };
-    document().pointer(&to[1..]).unwrap_or_else(|| panic!("{to} points to nothing"))
+    component(to).unwrap_or_else(|| panic!("{to} points to nothing"))
 }
 
 pub fn check(method: &Method, path: &str, status: StatusCode, headers: &HashMap<String, String>, bytes: &[u8]) {
@@ -102,10 +102,8 @@ fn check_problem(bytes: &[u8], said: &str) {
     if problem["code"] == "state_conflict" {
         let steps = problem["allowed"].as_array().unwrap_or_else(|| panic!("{said}: no steps"));
         assert!(problem["state"].is_string(), "{said}: no state");
-        let known = document()["paths"].as_object().unwrap().values();
-        let known: Vec<&Value> =
-            known.flat_map(|item| item.as_object().unwrap().values()).map(|one| &one["operationId"]).collect();
-        assert!(steps.iter().all(|step| known.contains(&step)), "{said}: a step is no operation");
+        let is_known = |step: &Value| committed().contains(&format!("\"operationId\": {step}"));
+        assert!(steps.iter().all(is_known), "{said}: a step is no operation");
     }
 }
 
@@ -145,42 +143,78 @@ fn header_faults(declared: &'static Value, sent: &HashMap<String, String>) -> Ve
         .collect()
 }
 
-fn validate(schema: &Value, body: &Value, said: &str) {
+fn validate(schema: &'static Value, body: &Value, said: &str) {
     // By what a schema says: most operations answer the same few problems, and compiling one takes longest.
     static KNOWN: OnceLock<Mutex<HashMap<String, &'static Validators>>> = OnceLock::new();
     let known = KNOWN.get_or_init(Mutex::default);
-    let validators: &'static Validators =
-        known.lock().unwrap().entry(schema.to_string()).or_insert_with(|| {
-            Box::leak(Box::new(Validators::of(schema, &document()["components"], closed_components())))
-        });
+    let validators: &'static Validators = known
+        .lock()
+        .unwrap()
+        .entry(schema.to_string())
+        .or_insert_with(|| Box::leak(Box::new(Validators::of(schema, component))));
     let mut faults = validators.faults(body);
     instants(body, "", &mut faults);
     assert!(faults.is_empty(), "{said}: {faults:?} in {body}");
 }
 
-/// A schema as an app reads it, and the same without room for anything that it does not say.
+/// The keywords by which a schema may refuse what fits it, closed.
+const CHOICES: [&str; 4] = ["oneOf", "not", "if", "maxContains"];
+
+/// A schema without room for anything that it does not say, and the same as an app reads it.
 struct Validators {
-    open: jsonschema::Validator,
     closed: jsonschema::Validator,
+    /// Only of a schema with a choice: there two forms of a `oneOf` may fit what fits one of the closed forms. Of any
+    /// other, what fits the closed schema fits the open one.
+    open: Option<jsonschema::Validator>,
 }
 
 impl Validators {
-    fn of(schema: &Value, open: &Value, closed: &Value) -> Self {
-        let compiled = |mut whole: Value, components: &Value| {
-            whole["components"] = components.clone();
+    /// Compiles a schema and those that it refers to, which `find` finds.
+    fn of<'v>(schema: &'v Value, find: impl Fn(&str) -> Option<&'v Value>) -> Self {
+        let compiled = |mut whole: Value, schemas: Map<String, Value>| {
+            whole["components"]["schemas"] = Value::Object(schemas);
             let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012);
             options.should_validate_formats(true).with_format("date-time", is_instant).build(&whole).unwrap()
         };
-        let mut shut = schema.clone();
-        close(&mut shut);
-        Self { open: compiled(schema.clone(), open), closed: compiled(shut, closed) }
+        let (mut schema, mut schemas) = (schema.clone(), reached(schema, find));
+        let chooses = has_choice(&schema) || schemas.values().any(has_choice);
+        let open = chooses.then(|| compiled(schema.clone(), schemas.clone()));
+        close(&mut schema);
+        schemas.values_mut().for_each(close);
+        Self { closed: compiled(schema, schemas), open }
     }
 
     fn faults(&self, body: &Value) -> Vec<String> {
         let said = |fault: jsonschema::ValidationError<'_>| format!("{} at {}", fault, fault.instance_path());
-        // What fits the closed schema need not fit the open one: there two forms of a `oneOf` may fit.
-        self.closed.iter_errors(body).chain(self.open.iter_errors(body)).map(said).collect()
+        let open = self.open.iter().flat_map(|open| open.iter_errors(body));
+        self.closed.iter_errors(body).chain(open).map(said).collect()
     }
+}
+
+/// The schemas that one refers to, and that those refer to. One that is not found fails when it is compiled.
+fn reached<'v>(schema: &'v Value, find: impl Fn(&str) -> Option<&'v Value>) -> Map<String, Value> {
+    let (mut schemas, mut waiting) = (Map::new(), vec![schema]);
+    while let Some(value) = waiting.pop() {
+        if let Some(to) = value["$ref"].as_str()
+            && let Some(name) = to.strip_prefix("#/components/schemas/")
+            && !schemas.contains_key(name)
+            && let Some(found) = find(to)
+        {
+            schemas.insert(name.to_owned(), found.clone());
+            waiting.push(found);
+        }
+        waiting.extend(inside(value));
+    }
+    schemas
+}
+
+fn has_choice(schema: &Value) -> bool {
+    CHOICES.iter().any(|keyword| schema.get(keyword).is_some()) || inside(schema).any(has_choice)
+}
+
+/// The values within a value.
+fn inside(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_object().into_iter().flat_map(Map::values).chain(value.as_array().into_iter().flatten())
 }
 
 /// Whether an instant has the one form of the document: whole seconds in UTC.
@@ -203,15 +237,6 @@ fn instants(value: &Value, at: &str, faults: &mut Vec<String>) {
 }
 
 /// A view that says more than its schema is a leak or a lie: closed for the tests, open on the wire.
-fn closed_components() -> &'static Value {
-    static COMPONENTS: OnceLock<Value> = OnceLock::new();
-    COMPONENTS.get_or_init(|| {
-        let mut components = document()["components"].clone();
-        components["schemas"].as_object_mut().unwrap().values_mut().for_each(close);
-        components
-    })
-}
-
 fn close(schema: &mut Value) {
     if let Some(object) = schema.as_object_mut()
         && object.contains_key("properties")
@@ -229,10 +254,10 @@ fn an_answer_that_fits_two_forms_or_none_is_refused() {
         "More": { "type": "object", "required": ["a", "b"],
             "properties": { "a": { "type": "string" }, "b": { "type": "string", "format": "date-time" } } },
     } });
-    let mut closed = open.clone();
-    closed["schemas"].as_object_mut().unwrap().values_mut().for_each(close);
     let schema = json!({ "oneOf": [{ "$ref": "#/components/schemas/Less" }, { "$ref": "#/components/schemas/More" }] });
-    let faults = |schema: &Value, body: Value| Validators::of(schema, &open, &closed).faults(&body);
+    let faults = |schema: &Value, body: Value| {
+        Validators::of(schema, |to| open["schemas"].get(to.rsplit('/').next()?)).faults(&body)
+    };
     assert!(faults(&schema, json!({ "a": "x" })).is_empty());
     let two = faults(&schema, json!({ "a": "x", "b": "2026-03-10T08:00:00Z" }));
     assert!(two.iter().any(|fault| fault.contains("more than one")), "{two:?}");

@@ -14,6 +14,7 @@ pub mod exercises;
 pub mod generator;
 pub mod journal;
 pub mod lakeside;
+pub mod parts;
 pub mod people;
 pub mod phone;
 pub mod playground;
