@@ -104,7 +104,7 @@ pub fn append(
                 patient_heads::audit_mac.eq(mac),
                 patient_heads::anchor_due_at.eq(anchor_due),
             )))
-            .run(tx.conn())?
+            .run(tx.conn())?;
         }
         Subject::Account(id) => {
             Prepared(diesel::update(account_heads::table.filter(account_heads::account_id.eq(id))).set((
@@ -112,9 +112,9 @@ pub fn append(
                 account_heads::audit_mac.eq(mac),
                 account_heads::anchor_due_at.eq(anchor_due),
             )))
-            .run(tx.conn())?
+            .run(tx.conn())?;
         }
-    };
+    }
     Ok(())
 }
 

@@ -74,7 +74,9 @@ impl Reading<'_> {
                 // Lists are replaced as a whole, so their objects are complete.
                 let whole = Self { patch: false, ..self };
                 if let ArrayItems::RefOrSchema(of) = &list.items {
-                    items.iter_mut().for_each(|item| whole.simplify(item, of));
+                    for item in &mut *items {
+                        whole.simplify(item, of);
+                    }
                 }
                 if list.unique_items {
                     items.sort_by_cached_key(ToString::to_string);

@@ -244,8 +244,10 @@ async fn a_device_whose_session_ran_out_is_thrown_out_with_the_others() {
     let late = another_device(&app).await;
     // The early one ran out half an hour ago.
     app.wait(DAY * 40 + SignedDuration::from_mins(30));
-    let phone = Person::of(&app, &late);
-    phone.post("/v1/me/passphrase", json!({ "passphrase": PASSPHRASE, "new_passphrase": OTHER })).send().await.ok();
+    let refresh = json!({ "refresh_token": token(&late, "refresh_token") });
+    let phone = Person::of(&app, &app.post("/v1/auth/refresh", refresh).send().await.ok());
+    let change = json!({ "passphrase": PASSPHRASE, "new_passphrase": OTHER });
+    phone.post("/v1/me/passphrase", change).send().await.ok();
     resets(&app).await;
     let before = live_sessions(&app);
     log_in_again(&app, NEW, &token(&early, "device_token")).await.expect(401).refused("known_device_required");

@@ -5,6 +5,7 @@ use actix_web::body::to_bytes;
 use utoipa::IntoResponses;
 
 use super::*;
+use crate::http::document::{problem, response_name};
 
 #[actix_web::test]
 async fn every_code_renders_with_its_status_and_type() {
@@ -130,11 +131,16 @@ fn the_document_describes_every_status_it_names() {
     let put = &text["paths"]["/v1/patients/{patient_id}/things/{entry_id}"]["put"];
     assert!(WriteErrors::responses().len() > 10);
     for (status, response) in put["responses"].as_object().unwrap() {
-        assert_ne!(response["description"], "", "{status}");
-        if status != "200" {
-            let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
-            assert_eq!(schema, "#/components/schemas/Problem");
+        if status == "200" {
+            assert_ne!(response["description"], "", "{status}");
+            continue;
         }
+        let name = response_name(status).unwrap();
+        assert_eq!(response["$ref"], format!("#/components/responses/{name}"));
+        let shared = serde_json::to_value(problem(status.parse().unwrap())).unwrap();
+        assert_ne!(shared["description"], "", "{status}");
+        let schema = &shared["content"]["application/problem+json"]["schema"]["$ref"];
+        assert_eq!(schema, "#/components/schemas/Problem");
     }
     let names: Vec<&str> =
         put["parameters"].as_array().unwrap().iter().map(|each| each["name"].as_str().unwrap()).collect();
