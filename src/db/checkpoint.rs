@@ -13,18 +13,22 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 
-use super::sqlite::{Role, connect, spawn};
+use super::sqlite::{BUSY_TIMEOUT, Role, connect, spawn};
 use crate::kernel::Result;
 
 /// The number of uncopied pages at which a checkpoint is due, 16 MB: a page that changes often is copied once for many
 /// changes.
 const DUE: i64 = 4_000;
-/// The most pages of the log, 64 MB. Beyond them the writer waits for the thread.
+/// The pages of the log, 64 MB, beyond which it is to start over although readers overlap: the writer then waits for
+/// them, a moment. As many more, and it waits for the thread.
 const MOST: i64 = 16_000;
+/// The time between two such moments.
+const BETWEEN_WAITS: Duration = Duration::from_secs(1);
 /// The most times that the thread copies for one checkpoint. Each time there is less to copy.
 const PASSES: usize = 4;
 /// The least time between two looks at the log.
@@ -33,6 +37,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 /// The number of pages in the log. For a database in memory, which has no log, both are -1.
 #[derive(QueryableByName)]
 struct Log {
+    #[diesel(column_name = busy, sql_type = BigInt)]
+    busy: i64,
     #[diesel(column_name = log, sql_type = BigInt)]
     pages: i64,
     #[diesel(column_name = checkpointed, sql_type = BigInt)]
@@ -48,6 +54,19 @@ impl Log {
     /// Copies as far as no reader still reads what would be overwritten. Waits for nobody.
     fn copy(conn: &mut SqliteConnection) -> Result<Self> {
         Ok(diesel::sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(conn)?)
+    }
+
+    /// Copies everything, and waits up to 50 ms until nobody reads the log: the next write starts it over.
+    fn restart(conn: &mut SqliteConnection) -> Result<Self> {
+        conn.batch_execute("PRAGMA busy_timeout=50")?;
+        let log = diesel::sql_query("PRAGMA wal_checkpoint(RESTART)").get_result(conn);
+        conn.batch_execute(BUSY_TIMEOUT)?;
+        Ok(log?)
+    }
+
+    /// Whether another process copies just now; nothing is known of the log then.
+    fn is_copied_elsewhere(&self) -> bool {
+        self.busy != 0 && self.pages < 0
     }
 
     fn uncopied(&self) -> i64 {
@@ -73,6 +92,9 @@ pub(super) struct Checkpoints {
     thread: JoinHandle<()>,
     stage: Stage,
     looked_at: Instant,
+    /// The pages of the log when the thread was asked.
+    pages_asked: i64,
+    waited_at: Option<Instant>,
     /// Whether the log grows, and that was logged.
     growing: bool,
 }
@@ -82,7 +104,8 @@ impl Checkpoints {
         let (asks, asked) = channel();
         let (ended, ends) = channel();
         let thread = spawn("db-checkpoint".to_owned(), move || serve(&path, &asked, &ended))?;
-        Ok(Self { asks, ends, thread, stage: Stage::Idle, looked_at: Instant::now(), growing: false })
+        let (stage, looked_at) = (Stage::Idle, Instant::now());
+        Ok(Self { asks, ends, thread, stage, looked_at, pages_asked: 0, waited_at: None, growing: false })
     }
 
     /// Keeps the log short. The writer calls it between two batches, with its connection.
@@ -102,15 +125,16 @@ impl Checkpoints {
     fn step(&mut self, conn: &mut SqliteConnection) -> Result<()> {
         if self.stage == Stage::Idle && self.may_look() {
             let log = Log::look(conn)?;
-            if log.pages > MOST {
-                self.stage = Stage::Ending;
-            } else if log.uncopied() > DUE {
+            if log.uncopied() > DUE {
                 // Without its thread the writer copies everything.
                 self.stage = if self.asks.send(()).is_ok() { Stage::Copying } else { Stage::Ending };
+                self.pages_asked = log.pages;
+            } else if log.pages > MOST {
+                self.stage = Stage::Ending;
             }
         }
         if self.stage == Stage::Copying {
-            let too_long = self.may_look() && Log::look(conn)?.pages > MOST;
+            let too_long = self.may_look() && Log::look(conn)?.pages > self.pages_asked + MOST;
             let end = if too_long { self.ends.recv().ok() } else { self.ends.try_recv().ok() };
             if too_long || end.is_some() {
                 self.stage = Stage::Ending;
@@ -118,12 +142,19 @@ impl Checkpoints {
             end.unwrap_or(Ok(()))?;
         }
         if self.stage == Stage::Ending {
-            let log = Log::copy(conn)?;
+            let mut log = Log::copy(conn)?;
+            if log.pages > MOST && log.uncopied() <= DUE && self.may_wait() {
+                // Readers that overlap keep a log that is copied from starting over, and every batch pays for copying.
+                log = Log::restart(conn)?;
+            }
+            if log.is_copied_elsewhere() {
+                return Ok(());
+            }
             let uncopied = log.uncopied();
-            if uncopied == 0 {
-                self.growing = false;
-            } else if uncopied > DUE && log.pages > MOST {
+            if log.pages > 2 * MOST && log.busy != 0 || uncopied > DUE && log.pages > MOST {
                 self.grows("something reads since long ago");
+            } else if uncopied == 0 {
+                self.growing = false;
             }
             // While a reader holds a short rest, the writer tries again after each batch.
             if uncopied == 0 || uncopied > DUE {
@@ -138,6 +169,15 @@ impl Checkpoints {
         let due = self.looked_at.elapsed() >= BETWEEN_LOOKS;
         if due {
             self.looked_at = Instant::now();
+        }
+        due
+    }
+
+    /// Whether the writer may wait for readers again.
+    fn may_wait(&mut self) -> bool {
+        let due = self.waited_at.is_none_or(|at| at.elapsed() >= BETWEEN_WAITS);
+        if due {
+            self.waited_at = Some(Instant::now());
         }
         due
     }

@@ -13,6 +13,9 @@ use super::queue::{Queue, Waiting};
 use super::{AnyConnection, Both};
 use crate::kernel::{Error, Result};
 
+/// How long a connection waits for another one.
+pub(super) const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout=5000;";
+
 /// The role of a connection, which decides its pragmas.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Role {
@@ -33,11 +36,10 @@ pub(super) fn connect(path: &Path, role: Role) -> Result<SqliteConnection> {
         }
         Role::Reader => "PRAGMA query_only=ON; PRAGMA cache_size=-16384;",
     };
-    // MEMORY: the pages that a savepoint would restore are not written to a file of their own. Of a file of up to 2 GB (the
-    // most that SQLite maps) pages are read where they lie, without a system call.
-    conn.batch_execute(
-        "PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON; PRAGMA mmap_size=2147418112; PRAGMA temp_store=MEMORY;",
-    )?;
+    conn.batch_execute(BUSY_TIMEOUT)?;
+    // MEMORY: the pages that a savepoint would restore are not written to a file of their own. Of a file of up to 2 GB
+    // (the most that SQLite maps) pages are read where they lie, without a system call.
+    conn.batch_execute("PRAGMA foreign_keys=ON; PRAGMA mmap_size=2147418112; PRAGMA temp_store=MEMORY;")?;
     conn.batch_execute(pragmas)?;
     Ok(conn)
 }

@@ -1,7 +1,7 @@
 //! One round of delivery: lease, judge, send, note.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -102,11 +102,12 @@ pub async fn deliver(state: &State, channel: &dyn Channel, tails: &Tails, now: T
     let holder = state.entropy.opaque();
     let left = state.channels.left_to_others();
     let leased = state.db.write(move |tx| store::lease(tx, holder, now, ROUND, &left)).await?;
-    let part = |part| deliver_part(state, channel, tails, (holder, part), now).boxed();
-    let parts: Vec<_> = leased.chunks(PART).map(part).collect();
+    let (parts, place) = (parts_of(&leased), OnceLock::new());
+    let part = |part| deliver_part(state, channel, (tails, &place), (holder, part), now).boxed();
+    let under_way: Vec<_> = parts.iter().map(|of| part(of.as_slice())).collect();
     let mut sent = 0;
     // Each part is stored, whatever becomes of the others.
-    for stored in join_all(parts).await {
+    for stored in join_all(under_way).await {
         sent += stored?;
     }
     let seen = leased.len();
@@ -115,11 +116,30 @@ pub async fn deliver(state: &State, channel: &dyn Channel, tails: &Tails, now: T
     Ok(DeliverySummary { sent, seen, oldest, is_last })
 }
 
+/// Divides the deliveries of a round into parts. Those of a patient stay together: what is judged of one rests on the
+/// others.
+fn parts_of(leased: &[Leased]) -> Vec<Vec<Leased>> {
+    let (mut parts, mut of_patient): (Vec<Vec<Leased>>, HashMap<_, usize>) = (Vec::new(), HashMap::new());
+    for one in leased {
+        let newest = parts.len().saturating_sub(1);
+        let is_full = parts.last().is_none_or(|part| part.len() >= PART);
+        let turn = *of_patient.entry(one.patient).or_insert(if is_full { parts.len() } else { newest });
+        match parts.get_mut(turn) {
+            Some(part) => part.push(*one),
+            None => parts.push(vec![*one]),
+        }
+    }
+    parts
+}
+
+/// The place of the pushes of a round that go on after it, which its parts share; `None` inside when there is none.
+type TailPlace = OnceLock<Option<Arc<OwnedSemaphorePermit>>>;
+
 /// Judges and sends a part of the deliveries that `holder` has leased, and returns the number of pushes that have left.
 async fn deliver_part(
     state: &State,
     channel: &dyn Channel,
-    tails: &Tails,
+    (tails, place): (&Tails, &TailPlace),
     (holder, leased): (Uuid, &[Leased]),
     now: Timestamp,
 ) -> Result<usize> {
@@ -158,8 +178,8 @@ async fn deliver_part(
     let round = Arc::new(Round { state: state.clone(), holder, channel: channel.name(), prompts, now });
     let mut under_way = sending::send(state, channel, going, &facts.devices, &mut outcomes, now).await;
     if tokio::time::timeout(tails.holds, under_way.note(&mut outcomes)).await.is_err() {
-        if let Some(place) = tails.place() {
-            tokio::spawn(Arc::clone(&round).go_on(under_way, (place, tails.lasts)));
+        if let Some(place) = place.get_or_init(|| tails.place().map(Arc::new)) {
+            tokio::spawn(Arc::clone(&round).go_on(under_way, (Arc::clone(place), tails.lasts)));
         } else {
             under_way.note(&mut outcomes).await;
         }
@@ -198,7 +218,7 @@ impl Round {
     /// Waits for the pushes that were under way when the round ended, and stores what became of them, by the leases of
     /// the round. Of those that are lost, because they take too long or the process dies, the leases run out: that is
     /// an attempt which came to no end.
-    async fn go_on(self: Arc<Self>, mut under_way: UnderWay, (_place, lasts): (OwnedSemaphorePermit, Duration)) {
+    async fn go_on(self: Arc<Self>, mut under_way: UnderWay, (_place, lasts): (Arc<OwnedSemaphorePermit>, Duration)) {
         let mut outcomes = Outcomes::default();
         if tokio::time::timeout(lasts, under_way.note(&mut outcomes)).await.is_err() {
             tracing::error!("pushes took too long and are given up: they are tried again when their lease runs out");
@@ -372,5 +392,42 @@ mod tests {
         let lease = Duration::try_from(LEASE).unwrap();
         // The rest is for the two units of the round and for the one that stores what became of its pushes.
         assert!(HOLDS + TAIL + Duration::from_secs(5) <= lease, "{HOLDS:?} {TAIL:?} {lease:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deliveries_of_a_patient_stay_in_one_part_of_a_round() {
+        let patients: Vec<Id<Patient>> = (0..40).map(|_| Id::from_uuid(Uuid::new_v4())).collect();
+        let one = |patient: &Id<Patient>| Leased {
+            id: Id::from_uuid(Uuid::new_v4()),
+            patient: *patient,
+            prompt: Id::from_uuid(Uuid::nil()),
+            ordinal: 0,
+            attempts: 1,
+            device: None,
+            due_at: Timestamp::UNIX_EPOCH,
+            sent_at: None,
+            resends: 0,
+            received: false,
+            expires_at: Timestamp::UNIX_EPOCH,
+            lane: 0,
+        };
+        let leased: Vec<Leased> = (0..448).map(|turn| one(&patients[turn % 40])).collect();
+        let parts = parts_of(&leased);
+        let ids = |list: &[Leased]| list.iter().map(|one| one.id).collect::<HashSet<_>>();
+        assert_eq!(parts.iter().flat_map(|part| ids(part)).collect::<HashSet<_>>(), ids(&leased));
+        assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), leased.len());
+        for patient in &patients {
+            let of = parts.iter().filter(|part| part.iter().any(|one| one.patient == *patient));
+            assert_eq!(of.count(), 1);
+        }
+        // Of many patients a round has as many parts as it can.
+        let leased: Vec<Leased> = (0..448).map(|_| one(&Id::from_uuid(Uuid::new_v4()))).collect();
+        assert_eq!(parts_of(&leased).iter().map(Vec::len).collect::<Vec<_>>(), [PART; 4]);
+        assert!(parts_of(&[]).is_empty());
     }
 }

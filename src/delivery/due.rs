@@ -13,7 +13,7 @@ use super::store as outbox;
 use crate::care::access::{Access, Read};
 use crate::care::write_scope::WriteScope;
 use crate::changes::{self, Bytes};
-use crate::db::Tx;
+use crate::db::{Backend, Tx};
 use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
 use crate::prompts::store::{self as prompts, Mark};
@@ -26,7 +26,8 @@ const BATCH: usize = 500;
 /// The most of those units in one round. Claiming is not fair between clinics and sending is: what one clinic has due
 /// at once is claimed sooner than it is sent, so that the prompts of another get to the outbox soon.
 const BATCHES: usize = 8;
-/// The number of those units at once, after a full one. On PostgreSQL each passes over what another is taking.
+/// The number of those units at once on PostgreSQL, after a full one: each passes over what another is taking. SQLite
+/// runs one unit after the other.
 const BATCHES_AT_ONCE: usize = 4;
 /// The most prompts whose patients are caught up with in one round.
 const LATE: i64 = 500;
@@ -75,6 +76,7 @@ impl MarkDue {
         } else {
             0
         };
+        let several = matches!(state.db.backend(), Backend::Postgres(_));
         let (mut marked, mut left, mut at_once) = (caught_up, BATCHES, 1);
         while left > 0 {
             let batch = |_| {
@@ -91,7 +93,7 @@ impl MarkDue {
             if claimed < at_once * BATCH {
                 break;
             }
-            at_once = left.min(BATCHES_AT_ONCE);
+            at_once = if several { left.min(BATCHES_AT_ONCE) } else { 1 };
         }
         Ok(marked)
     }

@@ -26,7 +26,7 @@ use crate::settings::Settings;
 use crate::state::State;
 use crate::vault::{Keys, Vault};
 
-/// The number of sends under way at once by the channel of the process.
+/// The number of sends under way at once by the channel of the process, for each part of a round.
 const AT_ONCE: usize = 64;
 /// The longest that the channel of the process may take for one push. A part of a round takes at most 10 seconds.
 const PATIENCE: Duration = Duration::from_secs(5);

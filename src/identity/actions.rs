@@ -336,7 +336,7 @@ pub async fn revoke(state: &State, tokens: &Tokens, presented: String) -> Result
                 _ => None,
             },
         };
-        session.map_or(Ok(()), |session| store::mark_revoked(tx, session, Ending::LoggedOut, now))
+        session.map_or(Ok(()), |session| store::mark_logged_out(tx, session, now))
     };
     state.db.write(unit).await
 }
@@ -344,7 +344,7 @@ pub async fn revoke(state: &State, tokens: &Tokens, presented: String) -> Result
 /// Ends the caller's session.
 pub fn log_out<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<()> {
     let session = store::hold_session(tx, live.session())?.ok_or(Error::NotFound)?;
-    store::mark_revoked(tx, session, Ending::LoggedOut, live.now())
+    store::mark_logged_out(tx, session, live.now())
 }
 
 /// Ends another session of the caller's, for good, and throws its device out, also when it is over already.

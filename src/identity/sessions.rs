@@ -129,7 +129,7 @@ pub fn end<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Option<&K
     let own = store::hold_session(tx, id)?.filter(|session| session.account_id == account);
     let session = own.ok_or(Error::NotFound)?;
     if id == live.session() {
-        return store::mark_revoked(tx, session, Ending::LoggedOut, now);
+        return store::mark_logged_out(tx, session, now);
     }
     let changed = store::throw_out(tx, session, Ending::Wanted, now)?;
     match keys.filter(|_| changed) {

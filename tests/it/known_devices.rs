@@ -323,3 +323,24 @@ fn live_sessions_of_patients(app: &TestApp) -> i64 {
     let patients = "(SELECT id FROM accounts WHERE patient_id IS NOT NULL)";
     Tables::of(app).count(&format!("sessions WHERE revoked_at IS NULL AND account_id IN {patients}"))
 }
+
+#[actix_web::test]
+async fn of_devices_that_logged_out_by_themselves_the_newest_hundred_stay_known() {
+    let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+    has_proved_address(&ann).await;
+    let mut left = Vec::new();
+    for _ in 0..102 {
+        let device = another_device(&app).await;
+        app.wait(SignedDuration::from_secs(1));
+        Person::of(&app, &device).act("/v1/auth/logout").send().await.no_content();
+        left.push(device);
+    }
+    resets(&app).await;
+    for oldest in &left[..2] {
+        let answer = log_in_again(&app, NEW, &token(oldest, "device_token")).await;
+        answer.expect(401).refused("known_device_required");
+    }
+    for known in [&left[2], &left[101]] {
+        log_in_again(&app, NEW, &token(known, "device_token")).await.ok();
+    }
+}

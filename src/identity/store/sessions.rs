@@ -70,10 +70,10 @@ impl SessionRow {
         self.revoked_cause == Some(cause.number())
     }
 
-    /// Whether the account knows its device: nobody has thrown it out. A session that ran out was not thrown out; it
-    /// counts for another day, until it is cleared.
+    /// Whether the account knows its device: nobody has thrown it out, and newer sessions have not taken its place. A
+    /// session that ran out was not thrown out; it counts for another day, until it is cleared.
     pub(in crate::identity) fn knows_device(&self, now: Timestamp) -> bool {
-        let harmless = [Ending::Displaced, Ending::Epoch, Ending::LoggedOut, Ending::Reset].map(Ending::number);
+        let harmless = [Ending::Epoch, Ending::LoggedOut, Ending::Reset].map(Ending::number);
         let thrown_out = self.revoked_cause.is_some_and(|cause| !harmless.contains(&cause));
         !thrown_out && self.known_until() > now
     }
@@ -355,6 +355,26 @@ pub(in crate::identity) fn mark_revoked(tx: &mut Tx<'_>, row: SessionRow, cause:
         tx,
         &SessionRow { expires_at, revoked_at: Some(At(now)), revoked_cause: Some(cause.number()), ..row },
     )
+}
+
+/// Ends a session, which is held, because its own device logs out. Of an account whose devices have done so very often
+/// only the newest stay known: whoever ends sessions holds all that are.
+pub(in crate::identity) fn mark_logged_out(tx: &mut Tx<'_>, row: SessionRow, now: Timestamp) -> Result<()> {
+    let account = row.account_id;
+    mark_revoked(tx, row, Ending::LoggedOut, now)?;
+    let most = limits::SESSIONS.rows();
+    let old: Vec<Stored<SessionRow>> = sessions::table
+        .filter(sessions::account_id.eq(account))
+        .filter(sessions::revoked_cause.eq(Ending::LoggedOut.number()))
+        .order((sessions::revoked_at.desc(), sessions::id.desc()))
+        .offset(most)
+        .limit(most)
+        .select(columns::<Stored<SessionRow>>())
+        .load(tx.conn())?;
+    for row in checked(tx, old)? {
+        update_session(tx, &SessionRow { revoked_cause: Some(Ending::Wanted.number()), ..row })?;
+    }
+    Ok(())
 }
 
 /// Finds the account of a refresh token.
