@@ -401,10 +401,9 @@ mod tests {
 
     #[test]
     fn the_deliveries_of_a_patient_stay_in_one_part_of_a_round() {
-        let patients: Vec<Id<Patient>> = (0..40).map(|_| Id::from_uuid(Uuid::new_v4())).collect();
-        let one = |patient: &Id<Patient>| Leased {
-            id: Id::from_uuid(Uuid::new_v4()),
-            patient: *patient,
+        let one = |patient: u128, turn: u128| Leased {
+            id: Id::from_uuid(Uuid::from_u128(turn)),
+            patient: Id::from_uuid(Uuid::from_u128(patient)),
             prompt: Id::from_uuid(Uuid::nil()),
             ordinal: 0,
             attempts: 1,
@@ -416,17 +415,17 @@ mod tests {
             expires_at: Timestamp::UNIX_EPOCH,
             lane: 0,
         };
-        let leased: Vec<Leased> = (0..448).map(|turn| one(&patients[turn % 40])).collect();
+        let leased: Vec<Leased> = (0..448).map(|turn| one(turn % 300, turn)).collect();
         let parts = parts_of(&leased);
         let ids = |list: &[Leased]| list.iter().map(|one| one.id).collect::<HashSet<_>>();
         assert_eq!(parts.iter().flat_map(|part| ids(part)).collect::<HashSet<_>>(), ids(&leased));
         assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), leased.len());
-        for patient in &patients {
-            let of = parts.iter().filter(|part| part.iter().any(|one| one.patient == *patient));
+        for patient in leased.iter().map(|one| one.patient) {
+            let of = parts.iter().filter(|part| part.iter().any(|one| one.patient == patient));
             assert_eq!(of.count(), 1);
         }
         // Of many patients a round has as many parts as it can.
-        let leased: Vec<Leased> = (0..448).map(|_| one(&Id::from_uuid(Uuid::new_v4()))).collect();
+        let leased: Vec<Leased> = (0..448).map(|turn| one(turn, turn)).collect();
         assert_eq!(parts_of(&leased).iter().map(Vec::len).collect::<Vec<_>>(), [PART; 4]);
         assert!(parts_of(&[]).is_empty());
     }
