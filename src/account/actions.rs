@@ -132,8 +132,8 @@ async fn find_proof(state: &State, code: Option<JoinCode>, purpose: ProofPurpose
     let vault = state.vault.clone();
     let found = state.db.read(move |tx| {
         let found = proofs::find(tx, &vault, &code, purpose, now)?;
-        if found.is_none() {
-            // A request may have used it up whose answer waited for the revocation ledger.
+        if found.is_none() && proofs::is_used(tx, &vault, &code, purpose)? {
+            // By a request, perhaps, whose answer waited for the revocation ledger.
             tx.follow_up();
         }
         Ok(found)

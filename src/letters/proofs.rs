@@ -94,6 +94,15 @@ pub fn find(
     store::find_open_proof(tx, &code_hash(vault, code), purpose, now)
 }
 
+/// Whether the proof of a code was used.
+///
+/// # Errors
+///
+/// When the database cannot be read.
+pub fn is_used(tx: &mut Tx<'_>, vault: &Vault, code: &JoinCode, purpose: ProofPurpose) -> Result<bool> {
+    store::is_proof_used(tx, &code_hash(vault, code), purpose)
+}
+
 /// Uses a proof up, with all others of its address for the same purpose. Of concurrent units only one gets `true`.
 ///
 /// # Errors

@@ -171,6 +171,18 @@ pub(super) fn find_open_proof(
     found.map_or(Ok(None), |row| row.checked(tx))
 }
 
+/// Whether the proof of a code was used.
+pub(super) fn is_proof_used(tx: &mut Tx<'_>, code_hash: &[u8], purpose: ProofPurpose) -> Result<bool> {
+    let found: Option<Stored<ProofRow>> = address_proofs::table
+        .filter(address_proofs::code_hash.eq(code_hash))
+        .filter(address_proofs::purpose.eq(purpose.number()))
+        .filter(address_proofs::used_at.is_not_null())
+        .select(columns::<Stored<ProofRow>>())
+        .first(tx.conn())
+        .optional()?;
+    Ok(found.map_or(Ok(None), |row| row.checked(tx))?.is_some())
+}
+
 /// Holds the proofs of an address for a purpose that were not used, until the unit ends.
 pub(super) fn hold_open_proofs(tx: &mut Tx<'_>, email_key: &[u8], purpose: i32) -> Result<Vec<ProofRow>> {
     let open = address_proofs::table

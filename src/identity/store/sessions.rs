@@ -141,12 +141,14 @@ pub(in crate::identity) fn hold_live_sessions(
     checked(tx, found)
 }
 
-/// Holds the sessions whose devices an account knows, live and over, until the unit ends.
+/// Holds the sessions whose devices an account knows, live and over, until the unit ends. The account is held before: a
+/// log-in at the same time finds the devices as they are afterwards.
 pub(in crate::identity) fn hold_known_sessions(
     tx: &mut Tx<'_>,
     account: Id<Account>,
     now: Timestamp,
 ) -> Result<Vec<SessionRow>> {
+    super::hold_account(tx, account)?;
     let kept = sessions::table
         .filter(sessions::account_id.eq(account))
         .filter(sessions::expires_at.gt(At(now.saturating_sub(KEPT).unwrap_or(now))))
