@@ -393,11 +393,6 @@ mod tests {
         // The rest is for the two units of the round and for the one that stores what became of its pushes.
         assert!(HOLDS + TAIL + Duration::from_secs(5) <= lease, "{HOLDS:?} {TAIL:?} {lease:?}");
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn the_deliveries_of_a_patient_stay_in_one_part_of_a_round() {

@@ -14,8 +14,8 @@ pub(super) use factors::{
 pub(super) use sessions::{
     Ending, NamedSession, RefreshFound, SessionRow, delete_over, delete_spent, displace, find_live, find_refresh,
     find_refresh_owner, hold_known_sessions, hold_live_sessions, hold_named_session, hold_session, insert_refresh,
-    insert_session, list_sessions, mark_revoked, mark_spent, refresh_is_unspent, throw_out, throw_out_all, update_name,
-    update_session,
+    insert_session, list_sessions, mark_logged_out, mark_revoked, mark_spent, refresh_is_unspent, throw_out,
+    throw_out_all, update_name, update_session,
 };
 
 use super::model::AccountKind;
