@@ -383,7 +383,7 @@ impl Hand {
                     list.push(Change { table: table.clone(), column: column.clone(), how, sql });
                 };
                 let others = columns.iter().filter(|other| *other != column).cloned().collect::<Vec<_>>().join(", ");
-                for by in shifts(column, rows.len()) {
+                for by in shifts(&table, column, rows.len()) {
                     // The row with this MAC gets the value of the row so many places later.
                     let cases = rows.iter().zip(rows.iter().cycle().skip(by)).map(|(to, from)| {
                         format!("WHEN {to} THEN (SELECT f.{column} FROM kept_{table} f WHERE f.mac = {from})")
@@ -432,9 +432,11 @@ struct Change {
 const FEW: usize = 10;
 
 /// By how many places the values of a column are moved among so many rows. Of what names something else, each row gets
-/// the value of each other row once.
-fn shifts(column: &str, rows: usize) -> Vec<usize> {
-    if rows <= FEW && column.ends_with("_id") { (1..rows).collect() } else { vec![1, rows / 2] }
+/// the value of each other row once; of the versions of consents as well, since a patient has each version once and the
+/// database refuses most moves.
+fn shifts(table: &str, column: &str, rows: usize) -> Vec<usize> {
+    let all = column.ends_with("_id") || (table, column) == ("consents", "version");
+    if rows <= FEW && all { (1..rows).collect() } else { vec![1, rows / 2] }
 }
 
 /// Other values for a column than those that stand there.
