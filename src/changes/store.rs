@@ -237,8 +237,8 @@ pub fn list_revocations(tx: &mut Tx<'_>, most: i64) -> Result<Vec<Revocation>> {
     Ok(rows.into_iter().map(revocation).collect())
 }
 
-/// Asks for what follows the unit if something of a patient was closed that may not stand in the ledger yet: a
-/// repetition is answered once it does. What is owed for others keeps nobody from an answer.
+/// Has the answer wait for the revocation ledger, if the ledger lacks something that was closed for this patient: the
+/// request may be the repetition of the one that closed it. What it lacks of other patients keeps nobody waiting.
 ///
 /// # Errors
 ///

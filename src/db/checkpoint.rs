@@ -24,10 +24,10 @@ use crate::kernel::Result;
 /// The number of uncopied pages at which a checkpoint is due, 16 MB: a page that changes often is copied once for many
 /// changes.
 const DUE: i64 = 4_000;
-/// The pages of the log, 64 MB, beyond which it is to start over although readers overlap: the writer then waits for
-/// them, a moment. As many more, and it waits for the thread.
+/// The number of pages of the log, 64 MB, beyond which the writer waits a moment for readers that overlap, so that the
+/// log can start over. When so many pages come while the thread copies, the writer waits for the thread.
 const MOST: i64 = 16_000;
-/// The time between two such moments.
+/// The least time between two waits for readers.
 const BETWEEN_WAITS: Duration = Duration::from_secs(1);
 /// The most times that the thread copies for one checkpoint. Each time there is less to copy.
 const PASSES: usize = 4;
@@ -51,12 +51,12 @@ impl Log {
         Ok(diesel::sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(conn)?)
     }
 
-    /// Copies as far as no reader still reads what would be overwritten. Waits for nobody.
+    /// Copies the pages that no reader needs as they are in the file. It waits for nobody.
     fn copy(conn: &mut SqliteConnection) -> Result<Self> {
         Ok(diesel::sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(conn)?)
     }
 
-    /// Copies everything, and waits up to 50 ms until nobody reads the log: the next write starts it over.
+    /// Copies all pages, and waits up to 50 ms until nobody reads the log. The next write then starts the log over.
     fn restart(conn: &mut SqliteConnection) -> Result<Self> {
         conn.batch_execute("PRAGMA busy_timeout=50")?;
         let log = diesel::sql_query("PRAGMA wal_checkpoint(RESTART)").get_result(conn);
@@ -94,6 +94,7 @@ pub(super) struct Checkpoints {
     looked_at: Instant,
     /// The pages of the log when the thread was asked.
     pages_asked: i64,
+    /// The instant of the last wait for readers.
     waited_at: Option<Instant>,
     /// Whether the log grows, and that was logged.
     growing: bool,

@@ -86,7 +86,8 @@ impl<T> Both<T> {
 /// it might set other columns each time, or a query with a piece of plain SQL. It is for frequent queries whose text is
 /// always the same; on PostgreSQL to plan an update takes longer than to do it.
 ///
-/// Never for a query with a list of values (`eq_any`): on SQLite its text grows with the list, and each text would stay.
+/// Not for a query with a list of values (`eq_any`) of any length: on SQLite each length has a text of its own, and each
+/// text would stay. Lists of a few round lengths are fine.
 #[derive(Debug)]
 pub struct Prepared<T>(pub T);
 

@@ -168,7 +168,8 @@ pub(super) fn forget_proofs(
     now: Timestamp,
 ) -> Result<()> {
     for session in store::hold_live_sessions(tx, account, now)? {
-        if Some(session.id) != kept {
+        let has_proofs = session.verified_at.is_some() || session.factor_at.is_some();
+        if has_proofs && Some(session.id) != kept {
             store::update_session(tx, &SessionRow { verified_at: None, factor_at: None, ..session })?;
         }
     }

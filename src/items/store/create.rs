@@ -1,7 +1,7 @@
 //! Inserting a new item with its change row, taking the patient's next number and counting the item's bytes, in one
 //! statement on PostgreSQL.
 //!
-//! It does what three statements do on SQLite: `made` reads from `head`, so the head is locked before anything is
+//! It does what four statements do on SQLite: `made` reads from `head`, so the head is locked before anything is
 //! inserted; a taken id inserts nothing and still takes its number, and its bytes are taken back later.
 
 use std::marker::PhantomData;
