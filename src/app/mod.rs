@@ -77,8 +77,6 @@ pub struct Server {
     /// The open streams.
     pub streams: Streams,
     http: Settings,
-    /// The OpenAPI document, written once for all workers.
-    document: Bytes,
     /// The OpenAPI document in version 3.0, made when it is first asked for.
     older_document: Arc<OnceLock<Bytes>>,
     /// The mutations that each patient pushes in an hour.
@@ -172,8 +170,7 @@ impl Server {
             guarded: GUARDED.to_vec(),
             trusted_hops: config.trusted_hops,
         });
-        let document = openapi::document();
-        let methods = Methods::from_openapi(&document)
+        let methods = Methods::of(openapi::OPERATIONS)?
             .with("/", &[Method::GET])
             .with("/problems", &[Method::GET])
             .with("/openapi.json", &[Method::GET])
@@ -181,8 +178,6 @@ impl Server {
             .with("/docs", &[Method::GET])
             .with("/docs/{rest:.*}", &[Method::GET])
             .ignoring_query("/v1/calendar/{file}");
-        // Only its text is kept: what generators ask for is made when they ask.
-        let document = document.to_json().map_err(|error| Error::Internal(Box::new(error)))?;
         let mut http = Settings::new(entropy.clone(), Arc::new(limits), Arc::new(methods));
         http.cors = Cors { origins: config.cors_origins.clone(), localhost: config.cors_localhost };
         let pushes = Arc::new(HourlyLimit::new(config.mutations_per_hour, clock.clone()));
@@ -206,7 +201,6 @@ impl Server {
             pushes,
             http,
             state,
-            document: Bytes::from(document),
             older_document: Arc::default(),
             pages: pages::all(""),
             _lock: lock.map(Arc::new),
@@ -273,11 +267,8 @@ impl Server {
                 }
             };
             app.service(web::redirect("/docs", "/docs/"))
-                .route("/openapi.json", openapi::route(server.document.clone()))
-                .route(
-                    "/openapi-3.0.json",
-                    openapi::older_route(server.document.clone(), Arc::clone(&server.older_document)),
-                )
+                .route("/openapi.json", openapi::route())
+                .route("/openapi-3.0.json", openapi::older_route(Arc::clone(&server.older_document)))
                 .configure(|config| pages::configure(config, &server.pages))
                 .service(SwaggerUi::new("/docs/{_:.*}").config(
                     utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none").try_it_out_enabled(true),

@@ -7,6 +7,7 @@
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
+use serde_json::Value;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{Deprecated, OpenApi, PathItem, RefOr};
@@ -25,9 +26,8 @@ pub struct Deprecation {
 }
 
 impl Deprecation {
-    /// Returns the declaration of an operation.
-    pub(super) fn of(operation: &Operation) -> Option<Self> {
-        let said = operation.extensions.as_ref()?.get(DECLARATION)?;
+    /// Reads the declaration of an operation.
+    pub(super) fn of(said: &Value) -> Option<Self> {
         let at = |name: &str| {
             let date: Date = said.get(name)?.as_str()?.parse().ok()?;
             TimeZone::UTC.to_timestamp(date.to_datetime(Time::midnight())).ok()
@@ -59,7 +59,8 @@ pub fn declare(document: &mut OpenApi) {
 }
 
 fn declared(mut operation: Operation) -> Operation {
-    if Deprecation::of(&operation).is_none() {
+    let said = operation.extensions.as_ref().and_then(|extensions| extensions.get(DECLARATION));
+    if said.and_then(Deprecation::of).is_none() {
         return operation;
     }
     operation.deprecated = Some(Deprecated::True);

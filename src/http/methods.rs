@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::str::Split;
 
 use actix_web::http::Method;
-use utoipa::openapi::path::{Operation, ParameterIn};
-use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{OpenApi, RefOr};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::deprecation::Deprecation;
 use super::query::Declared;
+use crate::kernel::{Error, Result};
 
 /// The methods of every address of the server: a tree of the segments of all templates, which a request walks once.
 #[derive(Clone, Debug, Default)]
@@ -48,37 +49,71 @@ impl Entry {
         Self { method: method.clone(), query, public: true, deprecation: None }
     }
 
-    fn of(method: &Method, operation: &Operation) -> Self {
-        let parameters = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
-            RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => Some(parameter.name.clone()),
-            RefOr::T(_) | RefOr::Ref(_) => None,
-        });
-        let unlocked = |needs: &Vec<SecurityRequirement>| needs.contains(&SecurityRequirement::default());
+    fn of(method: &Method, operation: Operation) -> Self {
+        let parameters = operation.parameters.into_iter().filter(|parameter| parameter.place == "query");
         Self {
             method: method.clone(),
-            query: Some(parameters.collect()),
-            public: operation.security.as_ref().is_some_and(unlocked),
-            deprecation: Deprecation::of(operation),
+            query: Some(parameters.map(|parameter| parameter.name).collect()),
+            public: operation.security.iter().any(BTreeMap::is_empty),
+            deprecation: operation.deprecation.as_ref().and_then(Deprecation::of),
         }
     }
 }
 
+/// What the table reads of an OpenAPI document.
+#[derive(Deserialize)]
+struct Document {
+    paths: BTreeMap<String, Item>,
+}
+
+/// The operations of a template.
+#[derive(Deserialize)]
+struct Item {
+    get: Option<Operation>,
+    put: Option<Operation>,
+    post: Option<Operation>,
+    patch: Option<Operation>,
+    delete: Option<Operation>,
+}
+
+#[derive(Deserialize)]
+struct Operation {
+    #[serde(default)]
+    parameters: Vec<Parameter>,
+    #[serde(default)]
+    security: Vec<BTreeMap<String, IgnoredAny>>,
+    #[serde(rename = "x-deprecation")]
+    deprecation: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Parameter {
+    #[serde(rename = "in")]
+    place: String,
+    name: String,
+}
+
 impl Methods {
-    /// Builds the table of a document.
-    pub fn from_openapi(document: &OpenApi) -> Self {
+    /// Builds the table of an OpenAPI document in JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] for what is no such document.
+    pub fn of(document: &str) -> Result<Self> {
+        let document: Document = serde_json::from_str(document).map_err(|error| Error::Internal(Box::new(error)))?;
         let mut table = Self::default();
-        for (template, item) in &document.paths.paths {
+        for (template, item) in document.paths {
             let operations = [
-                (Method::GET, &item.get),
-                (Method::PUT, &item.put),
-                (Method::POST, &item.post),
-                (Method::PATCH, &item.patch),
-                (Method::DELETE, &item.delete),
+                (Method::GET, item.get),
+                (Method::PUT, item.put),
+                (Method::POST, item.post),
+                (Method::PATCH, item.patch),
+                (Method::DELETE, item.delete),
             ];
-            let operations = operations.iter().filter_map(|(method, one)| Some(Entry::of(method, one.as_ref()?)));
-            table.at(template).extend(operations);
+            let entries = operations.into_iter().filter_map(|(method, one)| Some(Entry::of(&method, one?)));
+            table.at(&template).extend(entries);
         }
-        table
+        Ok(table)
     }
 
     /// Adds an address outside the document, such as that of a page, whose query is not looked at. `{name}` is one

@@ -140,7 +140,7 @@ async fn get_old_thing() -> Reply {
 struct Document;
 
 fn settings(limits: LimitSettings, document: &utoipa::openapi::OpenApi) -> Settings {
-    let methods = Methods::from_openapi(document).with("/docs/{rest:.*}", &[Method::GET]);
+    let methods = Methods::of(&document.to_json().unwrap()).unwrap().with("/docs/{rest:.*}", &[Method::GET]);
     Settings::new(Entropy::seeded(1), Arc::new(Limits::new(limits)), Arc::new(methods))
 }
 

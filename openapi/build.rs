@@ -1,0 +1,46 @@
+//! What the crate embeds beside its sources: the migrations, and the committed OpenAPI document. A server sends it as
+//! one line, and reads of it when it starts only what its layers ask for.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+const DOCUMENT: &str = "openapi/openapi.json";
+/// What the layers read of an operation.
+const READ: [&str; 3] = ["parameters", "security", "x-deprecation"];
+
+fn main() {
+    println!("cargo:rerun-if-changed=migrations");
+    println!("cargo:rerun-if-changed={DOCUMENT}");
+    let text = std::fs::read_to_string(DOCUMENT).unwrap();
+    // The command that makes the document anew has emptied the file before this runs.
+    let document: Value = text.parse().unwrap_or_else(|error| {
+        println!("cargo:warning={DOCUMENT}: {error}; this build serves no operation");
+        json!({ "paths": {} })
+    });
+    let folder = std::env::var("OUT_DIR").unwrap();
+    let write = |name: &str, document: &Value| {
+        std::fs::write(Path::new(&folder).join(name), document.to_string()).unwrap();
+    };
+    write("openapi.json", &document);
+    write("operations.json", &operations(&document));
+}
+
+/// Returns the document with nothing in it but the operations, and with nothing in these but what is read.
+fn operations(document: &Value) -> Value {
+    let paths = document["paths"].as_object().into_iter().flatten().map(|(path, item)| {
+        let item =
+            item.as_object().into_iter().flatten().map(|(method, operation)| (method.clone(), stripped(operation)));
+        (path.clone(), Value::Object(item.collect()))
+    });
+    json!({ "paths": paths.collect::<Map<_, _>>() })
+}
+
+fn stripped(operation: &Value) -> Value {
+    let mut read = operation.as_object().cloned().unwrap_or_default();
+    read.retain(|name, _| READ.contains(&name.as_str()));
+    for parameter in read.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        *parameter = json!({ "in": parameter["in"], "name": parameter["name"] });
+    }
+    Value::Object(read)
+}
