@@ -1,4 +1,4 @@
-//! A client that costs little: HTTP/1.1 over kept connections, replies read by their length.
+//! A client that costs little: HTTP/1.1 over kept connections, replies read by their length or in chunks.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
-/// How many connections the load comes over.
+/// How many connections a load comes over that does not say otherwise.
 pub const CONNECTIONS: usize = 32;
 /// The parts of the time of a load whose rates are told one by one.
 pub const SLICES: usize = 12;
@@ -31,16 +31,47 @@ impl Connection {
     pub async fn ask(&mut self, request: &[u8]) -> (u16, &[u8]) {
         self.send(request).await;
         self.read.clear();
-        let mut whole = None;
+        let (status, start, length) = loop {
+            if let Some(head) = head(&self.read) {
+                break head;
+            }
+            self.fill().await;
+        };
+        let end = match length {
+            Some(length) => start + length,
+            None => self.join_chunks(start).await,
+        };
+        self.fill_to(end).await;
+        (status, &self.read[start..end])
+    }
+
+    /// Reads a body that comes in chunks, moves them together, and answers where it ends. PocketBase sends such bodies.
+    async fn join_chunks(&mut self, start: usize) -> usize {
+        let (mut end, mut at) = (start, start);
         loop {
-            if whole.is_none() {
-                whole = head(&self.read);
+            let line = loop {
+                if let Some(line) = self.read[at..].windows(2).position(|two| two == b"\r\n") {
+                    break line;
+                }
+                self.fill().await;
+            };
+            let size = std::str::from_utf8(&self.read[at..at + line]).unwrap();
+            let size = usize::from_str_radix(size, 16).unwrap();
+            at += line + 2;
+            // A line break follows each chunk, also the empty one that is the last.
+            self.fill_to(at + size + 2).await;
+            if size == 0 {
+                return end;
             }
-            if let Some((status, start, length)) = whole
-                && self.read.len() >= start + length
-            {
-                return (status, &self.read[start..start + length]);
-            }
+            self.read.copy_within(at..at + size, end);
+            end += size;
+            at += size + 2;
+        }
+    }
+
+    /// Reads until this many bytes are there.
+    async fn fill_to(&mut self, length: usize) {
+        while self.read.len() < length {
             self.fill().await;
         }
     }
@@ -80,18 +111,21 @@ impl Connection {
     }
 }
 
-/// Status, where the body starts, and its length; once the head is there.
-fn head(read: &[u8]) -> Option<(u16, usize, usize)> {
+/// Status, where the body starts, and its length, which is not known of one in chunks; once the head is there.
+fn head(read: &[u8]) -> Option<(u16, usize, Option<usize>)> {
     let end = read.windows(4).position(|four| four == b"\r\n\r\n")?;
     let text = std::str::from_utf8(&read[..end]).unwrap();
     let status = text.get(9..12)?.parse().ok()?;
-    let length = text
-        .lines()
-        .find_map(|line| {
+    let field = |sought: &str| {
+        text.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().unwrap())
+            name.eq_ignore_ascii_case(sought).then(|| value.trim())
         })
-        .unwrap_or(0);
+    };
+    let length = match field("content-length") {
+        Some(length) => Some(length.parse().unwrap()),
+        None => field("transfer-encoding").is_none().then_some(0),
+    };
     Some((status, end + 4, length))
 }
 
@@ -130,6 +164,17 @@ pub struct Load {
 
 /// Keeps every connection busy for `time`. `next` makes the request of turn `n` of connection `c`.
 pub async fn load(address: SocketAddr, time: Duration, expected: u16, next: impl Fn(usize, usize) -> Vec<u8>) -> Load {
+    load_over(CONNECTIONS, address, time, expected, next).await
+}
+
+/// [`load`] over this many connections.
+pub async fn load_over(
+    connections: usize,
+    address: SocketAddr,
+    time: Duration,
+    expected: u16,
+    next: impl Fn(usize, usize) -> Vec<u8>,
+) -> Load {
     let begin = Instant::now();
     let (counts_from, until) = (begin + WARM, begin + WARM + time);
     let one = |c: usize| {
@@ -154,7 +199,7 @@ pub async fn load(address: SocketAddr, time: Duration, expected: u16, next: impl
             (times, answered, bytes)
         }
     };
-    let all = futures_util::future::join_all((0..CONNECTIONS).map(one)).await;
+    let all = futures_util::future::join_all((0..connections).map(one)).await;
     let answers = || all.iter().flat_map(|(times, _, _)| times.iter().copied());
     let (slice, mut slices) = (time.as_secs_f64() / SLICES as f64, [0.0; SLICES]);
     for (at, _) in answers() {

@@ -5,6 +5,9 @@
 //! through the library before it starts. Rounds alternate, medians are told. A benchmark is not a test: it ends with
 //! 0 and says what was missed.
 //!
+//! The part `peer` compares with PocketBase. The environment variable `POCKETBASE` is the path of its binary; without
+//! it the part is not measured.
+//!
 //! `cargo bench -- --quick` takes a few seconds for each part and proves only that everything still runs. The names of
 //! parts ([`PARTS`]) measure these alone. How to read and repeat it: `.github/CONTRIBUTING.md`.
 
@@ -28,6 +31,7 @@ mod heavy;
 mod hostile;
 mod log_ins;
 mod minute;
+mod peer;
 mod people;
 mod planning;
 mod postgres;
@@ -42,8 +46,8 @@ mod sync;
 use std::time::Duration;
 
 /// The parts, in the order in which they are measured.
-const PARTS: [&str; 10] =
-    ["start", "rounds", "minute", "growth", "heavy", "hostile", "log_ins", "planning", "sync", "delivery"];
+const PARTS: [&str; 11] =
+    ["start", "rounds", "minute", "peer", "growth", "heavy", "hostile", "log_ins", "planning", "sync", "delivery"];
 
 /// How long and how often things are measured.
 #[derive(Clone, Copy, Debug)]
@@ -134,6 +138,9 @@ fn main() {
     }
     if all || named("minute") {
         runtime.block_on(minute::measure(scale, url.as_deref(), &mut report));
+    }
+    if all || named("peer") {
+        runtime.block_on(peer::measure(scale, &mut report));
     }
     if all || named("growth") {
         runtime.block_on(growth::measure(scale, &mut report));

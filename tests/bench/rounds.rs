@@ -1,7 +1,6 @@
 //! The rounds: each measures everything once, one after the other, so that what disturbs the machine disturbs all.
 
 use std::path::Path;
-use std::time::Duration;
 
 use afterglow::config::Config;
 use afterglow::db::Backend;
@@ -17,7 +16,7 @@ use super::server::{Server, free_address};
 use super::{Scale, course, postgres};
 
 /// How many entries a list shows.
-const SHELF: usize = 20;
+pub const SHELF: usize = 20;
 
 /// The server on one database, with everybody and what they wrote.
 pub struct Site {
@@ -228,28 +227,23 @@ impl Site {
         let writers = self.writers();
         let each = |c: usize, n: usize| create(&writers[(c + n * CONNECTIONS) % writers.len()]);
         let creates = load(address, time, 201, each).await;
-        self.create_cpu.push(self.spent(before, &creates));
+        self.create_cpu.push(self.server.spent(before, &creates));
 
         let before = self.server.cpu();
         let read = self.readable();
         let each = |c: usize, n: usize| list(&read[(c + n * CONNECTIONS) % read.len()], "me");
         let lists = load(address, time, 200, each).await;
-        self.list_cpu.push(self.spent(before, &lists));
+        self.list_cpu.push(self.server.spent(before, &lists));
 
         let before = self.server.cpu();
         let (read, therapist) = (self.readable(), &self.people.therapist);
         let each = |c: usize, n: usize| list(therapist, &read[(c + n * CONNECTIONS) % read.len()].patient.to_string());
         let audited = load(address, time, 200, each).await;
-        self.audited_cpu.push(self.spent(before, &audited));
+        self.audited_cpu.push(self.server.spent(before, &audited));
 
         self.creates.push(creates);
         self.lists.push(lists);
         self.audited.push(audited);
-    }
-
-    /// Microseconds of the server's processor for each request.
-    pub fn spent(&self, before: Duration, load: &Load) -> f64 {
-        (self.server.cpu() - before).as_secs_f64() * 1e6 / load.answered as f64
     }
 
     /// Tells what the rounds came to. With the baselines of creates and of lists come the shares of them that are to be

@@ -1,4 +1,4 @@
-//! The real binary in a process of its own.
+//! Servers: the real binary, or another one, in a process of its own; ours within this process.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 
-use super::client::{Connection, request};
+use super::client::{Connection, Load, request};
 
-/// A running `afterglow serve`.
+/// A running `afterglow serve`, or a server that it is compared with. It is killed when this is dropped.
 pub struct Server {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
-    /// From its start to the first `/readyz` that was answered with 200.
+    /// From its start to the first answer of 200 that says that it is ready.
     pub ready: Duration,
 }
 
@@ -35,17 +35,25 @@ impl Server {
         if let Some(url) = database {
             command.arg("--database-url").arg(url);
         }
+        Self::run(command, address, "/readyz").await
+    }
+
+    /// Runs a server that listens at `address`, and waits until it answers `ready` with 200.
+    pub async fn run(mut command: Command, address: SocketAddr, ready: &str) -> Self {
         let begin = Instant::now();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        // From here on it is killed also when it does not become ready.
+        let mut server = Self { child, address, ready: Duration::ZERO };
         while TcpStream::connect(address).is_err() {
             assert!(begin.elapsed() < Duration::from_secs(20), "the server does not listen");
             std::thread::sleep(Duration::from_millis(1));
         }
         let mut connection = Connection::to(address).await;
-        while connection.ask(&request("GET", "/readyz", "", b"", None)).await.0 != 200 {
+        while connection.ask(&request("GET", ready, "", b"", None)).await.0 != 200 {
             assert!(begin.elapsed() < Duration::from_secs(20), "the server is not ready");
         }
-        Self { child, address, ready: begin.elapsed() }
+        server.ready = begin.elapsed();
+        server
     }
 
     /// The processor time it has used so far.
@@ -55,6 +63,11 @@ impl Server {
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
         Duration::from_millis(ticks * 10)
+    }
+
+    /// Microseconds of its processor time for each request of a load, before which it had used `before`.
+    pub fn spent(&self, before: Duration, load: &Load) -> f64 {
+        (self.cpu() - before).as_secs_f64() * 1e6 / load.answered as f64
     }
 
     /// Its resident memory in MB.

@@ -128,12 +128,12 @@ async fn push(name: &str, site: &Site, people: &[Someone], report: &mut Report) 
         let done = load(address, time, 201, each).await;
         // All that was answered, in all the time: a batch may be on its way when the load begins to count.
         singles.push(done.answered as f64 / begin.elapsed().as_secs_f64());
-        cpu.push(site.spent(before, &done));
+        cpu.push(site.server.spent(before, &done));
         let (before, begin) = (site.server.cpu(), Instant::now());
         let each = |c: usize, n: usize| batch(&people[(c + n * CONNECTIONS) % people.len()], &epoch, BATCH);
         let done = load(address, time, 200, each).await;
         batches.push((done.answered * BATCH as u64) as f64 / begin.elapsed().as_secs_f64());
-        batch_cpu.push(site.spent(before, &done) / BATCH as f64);
+        batch_cpu.push(site.server.spent(before, &done) / BATCH as f64);
     }
     let (one, all, cpu) = (median(&singles), median(&batches), median(&cpu));
     let figure = format!(
