@@ -34,7 +34,7 @@ impl<'a> Curve<'a> {
         let (rise, decay) = (params.curve.tau_rise_h, params.curve.tau_decay_h);
         // At the peak, the derivative of the difference is zero.
         let peak_at = (decay / rise).ln() * rise * decay / (decay - rise);
-        let curve = Self { params, horizon: duration(params.curve.horizon_h), peak: 0.0 };
+        let curve = Self { params, horizon: params.horizon(), peak: 0.0 };
         Self { peak: curve.raw(peak_at), ..curve }
     }
 

@@ -101,7 +101,7 @@ impl Dose {
     }
 
     /// The start, if it has begun.
-    fn start(&self) -> Option<Timestamp> {
+    pub(super) fn start(&self) -> Option<Timestamp> {
         self.started_at.filter(|_| self.status != DoseStatus::Planned)
     }
 

@@ -34,7 +34,7 @@ pub use curve::CurvePoint;
 pub use dose::{Dose, DoseStatus, Route};
 pub use driving::{MORNING, driving, driving_advice};
 pub use model::{Context, Overlay, PhaseTime, Rating, ReadinessFacts, Window};
-pub use model::{context, ready, window};
+pub use model::{context, doses_for_contexts, doses_for_window, ready, window};
 pub use params::{
     Combine, CurveModel, CurveParams, NoDriving, PhaseHours, PrepHours, RouteParams, Routes, WindowParams,
 };

@@ -125,6 +125,8 @@ pub struct Context {
 ///
 /// The formula and its constants are those of `clinical.md` §1.3.
 pub fn window(doses: &[Dose], params: &WindowParams, at: Timestamp, facts: ReadinessFacts) -> Window {
+    // Every point of the curve looks at each of them.
+    let doses = &doses_for_window(doses, params.horizon(), at);
     let place = PhaseAt::find(doses, params, at);
     let curve = Curve::new(params);
     Window {
@@ -155,6 +157,33 @@ pub fn context(doses: &[Dose], params: &WindowParams, occurred_at: Timestamp) ->
         phase: place.phase,
         hours_since: place.ended_at.map(|end| rounded(hours_between(end, occurred_at), 10.0)),
         infusion_id: place.dose.map(|dose| dose.infusion_id),
+    }
+}
+
+/// Lists the doses on which the contexts of the instants from `from` to `until` depend: few of a long history.
+pub fn doses_for_contexts(doses: &[Dose], (from, until): (Timestamp, Timestamp)) -> Vec<Dose> {
+    let last = last_ended(doses, from).map(|(end, _)| end);
+    doses.iter().filter(|dose| matters(dose, last, until)).copied().collect()
+}
+
+/// Lists the doses on which the window at `at` depends, by parameters with this `horizon`: few of a long history.
+pub fn doses_for_window(doses: &[Dose], horizon: SignedDuration, at: Timestamp) -> Vec<Dose> {
+    // The curve begins at the last end. Whatever ended within the horizon before it is still in it.
+    let from = last_ended(doses, at).map_or(at, |(end, _)| end.saturating_sub(horizon).unwrap_or(Timestamp::MIN));
+    let last = last_ended(doses, from).map(|(end, _)| end);
+    let next = next_start(doses, at);
+    let needed = |dose: &&Dose| matters(dose, last, at) || (next.is_some() && dose.due() == next);
+    doses.iter().filter(needed).copied().collect()
+}
+
+/// Whether the context of an instant up to `until` may depend on `dose`. `last` is the last end by the first of these
+/// instants: what ended or began before it has given way.
+fn matters(dose: &Dose, last: Option<Timestamp>, until: Timestamp) -> bool {
+    let gave_way = |at: Timestamp| last.is_some_and(|last| at < last);
+    match (dose.start(), dose.end()) {
+        (start, Some(end)) => start.unwrap_or(end).min(end) <= until && !gave_way(end),
+        (Some(start), None) => start <= until && !gave_way(start),
+        (None, None) => false,
     }
 }
 
@@ -204,9 +233,13 @@ fn last_ended(doses: &[Dose], at: Timestamp) -> Option<(Timestamp, &Dose)> {
         .max_by_key(|(end, dose)| (*end, dose.infusion_id))
 }
 
+/// Finds the next start after `at`.
+fn next_start(doses: &[Dose], at: Timestamp) -> Option<Timestamp> {
+    doses.iter().filter_map(Dose::due).filter(|start| *start > at).min()
+}
+
 fn overlay(doses: &[Dose], params: &WindowParams, at: Timestamp) -> Option<Overlay> {
-    let next = doses.iter().filter_map(Dose::due).filter(|start| *start > at).min()?;
-    let since = at.duration_since(next);
+    let since = at.duration_since(next_start(doses, at)?);
     let prep = params.prep_overlay;
     (duration(prep.start_h) <= since && since < duration(prep.end_h)).then_some(Overlay::Prep)
 }

@@ -253,6 +253,11 @@ impl WindowParams {
         self.disclaimers.get(primary(reader)).unwrap_or(&self.disclaimer)
     }
 
+    /// Returns the time since its end in which an infusion counts in the index.
+    pub fn horizon(&self) -> SignedDuration {
+        duration(self.curve.horizon_h)
+    }
+
     /// Returns the duration of the acute phase after an infusion by `route`.
     pub fn acute(&self, route: Route) -> SignedDuration {
         duration(self.routes.of(route).acute_h)

@@ -274,6 +274,25 @@ fn the_context_of_an_entry_follows_when_it_happened() {
 }
 
 #[test]
+fn few_infusions_of_a_long_history_matter() {
+    let past = |n: u32| dose(1000 + u128::from(n), Route::Im, plus(-96.0 * f64::from(n)));
+    let mut doses: Vec<Dose> = (0..300).map(past).collect();
+    doses.extend([planned(plus(100.0)), planned(plus(200.0))]);
+    let numbers = |few: Vec<Dose>| few.iter().map(|dose| dose.infusion_id.uuid().as_u128()).collect::<Vec<_>>();
+    let contexts = |from: f64, until: f64| numbers(doses_for_contexts(&doses, (plus(from), plus(until))));
+    assert_eq!(contexts(10.0, 40.0), [1000]);
+    assert_eq!(contexts(-200.0, -100.0), [1002, 1003], "the one in this period, and the one before it");
+    assert_eq!(contexts(-200.0, -96.5), [1001, 1002, 1003], "one is under way at its end");
+    assert!(doses_for_contexts(&doses, (Timestamp::MAX, Timestamp::MIN)).is_empty(), "of no instant");
+    let window = numbers(doses_for_window(&doses, shipped().horizon(), plus(40.0)));
+    assert_eq!(
+        window,
+        [1000, 1001, 1002, 1003, 1004, 1005, 1006, 90],
+        "504 hours back from the last end, and the next"
+    );
+}
+
+#[test]
 fn the_curve_runs_from_the_last_end_to_the_horizon() {
     let doses = [dose(1, Route::IvInfusion, end()), dose(2, Route::IvInfusion, plus(96.0))];
     let curve = seen(&doses, plus(100.0)).curve;

@@ -81,6 +81,40 @@ proptest! {
     }
 
     #[test]
+    fn a_window_is_that_of_each_dose_alone_put_together(
+        doses in prop::collection::vec(any_dose(), 0..6), seconds in -4_000_000..6_000_000_i64,
+    ) {
+        let at = after(end(), secs(seconds));
+        let window = seen(&doses, at);
+        let whole = context(&doses, shipped(), at);
+        prop_assert_eq!((window.phase, window.infusion_id), (whole.phase, whole.infusion_id));
+        let alone = |dose: &Dose, at: Timestamp| seen(std::slice::from_ref(dose), at);
+        prop_assert_eq!(window.overlay.is_some(), doses.iter().any(|dose| alone(dose, at).overlay.is_some()));
+        let ended: Vec<(Timestamp, &Dose)> =
+            doses.iter().filter_map(|dose| Some((dose.end().filter(|end| *end <= at)?, dose))).collect();
+        let index = |at: Timestamp| ended.iter().map(|(_, dose)| alone(dose, at).index).fold(0.0, f64::max);
+        prop_assert_eq!(window.index.to_bits(), index(at).to_bits());
+        let last = ended.iter().map(|(end, _)| *end).max();
+        prop_assert_eq!(window.curve.is_empty(), last.is_none());
+        for (hours, point) in (0..).step_by(6).zip(&window.curve).step_by(14) {
+            let then = after(last.unwrap(), SignedDuration::from_hours(hours));
+            prop_assert_eq!(point.index.to_bits(), index(then).to_bits(), "{} hours", hours);
+        }
+    }
+
+    #[test]
+    fn the_doses_for_the_contexts_of_a_period_are_enough(
+        doses in prop::collection::vec(any_dose(), 0..8), seconds in -4_000_000..6_000_000_i64, length in 0..800_000_i64,
+    ) {
+        let from = after(end(), secs(seconds));
+        let few = doses_for_contexts(&doses, (from, after(from, secs(length))));
+        for part in 0..=8 {
+            let at = after(from, secs(length * part / 8));
+            prop_assert_eq!(context(&few, shipped(), at), context(&doses, shipped(), at));
+        }
+    }
+
+    #[test]
     fn a_zone_changes_days_and_nothing_else(
         doses in prop::collection::vec(any_dose(), 0..6), seconds in -4_000_000..6_000_000_i64,
         name in prop::sample::select(vec![
