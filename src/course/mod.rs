@@ -29,4 +29,4 @@ pub use store::{
     list_pause_versions, list_pauses, list_pauses_among, list_pauses_of, open_doses, open_infusions, open_periods,
     pause_periods, silence, update_infusion,
 };
-pub use surroundings::ContextSource;
+pub use surroundings::{ContextSource, Needed};

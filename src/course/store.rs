@@ -1,29 +1,26 @@
 //! Infusions, sealed under the patient's clinical key.
 
+mod context;
 mod pauses;
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
-use std::sync::{Arc, LazyLock};
 
 use diesel::prelude::*;
-use diesel::sql_types::Nullable;
 use jiff::Timestamp;
 
 use super::model::InfusionFacts;
 use super::status::InfusionStatus;
-use super::surroundings::ContextSource;
 use crate::care::{Access, Role, Write};
-use crate::db::schema::{infusions, patient_settings};
-use crate::db::{At, Both, Tx, Uid, columns};
+use crate::db::schema::infusions;
+use crate::db::{At, Both, Tx, columns};
 use crate::http::EntityTag;
 use crate::kernel::id::{Infusion, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::planning::window::{Dose, WindowParams};
 use crate::planning::{self, UntoldEnd};
-use crate::settings::SettingsRow;
-use crate::vault::{Keys, Purpose, SealContext, identify};
+use crate::vault::{Keys, Purpose, SealContext};
 
+pub use context::{SealedContextSource, background};
 pub use pauses::{
     PauseRow, count_pauses, end_unopened_pause, find_pause, insert_pause, list_pause_versions, list_pauses,
     list_pauses_among, list_pauses_of, open_periods, pause_periods, update_pause,
@@ -272,82 +269,6 @@ pub fn update_infusion(
         .set((infusions::doc.eq(doc), infusions::version.eq(version), infusions::updated_at.eq(At(access.now()))))
         .execute(tx.conn())?;
     Ok(())
-}
-
-/// The sealed sources of the context of something written: settings and infusions.
-#[derive(Clone, Debug, Default)]
-pub struct SealedContextSource {
-    settings: Option<SettingsRow>,
-    /// The id, the document and the version of each infusion.
-    infusions: Vec<(Id<Infusion>, Vec<u8>, i64)>,
-}
-
-/// Reads both in one statement, because every answer about an entry needs them.
-pub fn background<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<SealedContextSource> {
-    let none = None::<Id<Infusion>>.into_sql::<Nullable<Uid>>();
-    let own = patient_settings::table.filter(patient_settings::patient_id.eq(access.patient())).select((
-        none,
-        patient_settings::doc,
-        patient_settings::version,
-    ));
-    let of = infusions::table.filter(infusions::patient_id.eq(access.patient())).select((
-        infusions::id.nullable(),
-        infusions::doc,
-        infusions::version,
-    ));
-    let rows: Vec<(Option<Id<Infusion>>, Vec<u8>, i64)> = Both(own.union_all(of)).load(tx.conn())?;
-    let mut found = SealedContextSource::default();
-    for (infusion, doc, version) in rows {
-        match infusion {
-            Some(id) => found.infusions.push((id, doc, version)),
-            None => found.settings = Some(SettingsRow::new(doc, version)),
-        }
-    }
-    Ok(found)
-}
-
-impl SealedContextSource {
-    /// Opens both. What does not open is left out: a damaged infusion does not keep what was written from being read.
-    ///
-    /// What opened whole is kept until a document is another one: to open and read them again for every answer took
-    /// longer the more infusions there were.
-    pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<ContextSource> {
-        let stamp = self.stamp();
-        if let Some(kept) = keys.kept::<ContextSource>(stamp) {
-            return Ok(ContextSource::clone(&kept));
-        }
-        let (mut doses, mut whole) = (Vec::<Dose>::with_capacity(self.infusions.len()), true);
-        for (id, doc, version) in &self.infusions {
-            let facts = Error::skip_damaged(open_facts(keys, patient, (*id, *version), doc))?;
-            whole &= facts.is_some();
-            doses.extend(facts.and_then(|facts| facts.dose(*id)));
-        }
-        let settings = Error::skip_damaged(self.settings.as_ref().map(|row| row.open(keys, patient)).transpose())?;
-        whole &= settings.is_some();
-        let doses = doses.into();
-        let opened = match settings.flatten() {
-            Some((settings, _)) => ContextSource { doses, zones: settings.zones.into(), locale: settings.locale },
-            None => ContextSource { doses, zones: Arc::default(), locale: "en".to_owned() },
-        };
-        if whole {
-            keys.keep(stamp, Arc::new(opened.clone()));
-        }
-        Ok(opened)
-    }
-
-    /// Returns a hash of what identifies the documents, in this process.
-    fn stamp(&self) -> u64 {
-        static STAMPS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        let mut hasher = STAMPS.build_hasher();
-        if let Some(settings) = &self.settings {
-            settings.identify(&mut hasher);
-        }
-        for (id, doc, version) in &self.infusions {
-            (id, version).hash(&mut hasher);
-            identify(doc, &mut hasher);
-        }
-        hasher.finish()
-    }
 }
 
 /// Lists the patient's doses for the window.

@@ -156,6 +156,19 @@ impl<T> Query for Rowless<T> {
     type SqlType = Untyped;
 }
 
+/// The numbers of values in a look-up are multiples of this.
+const ROUND: usize = 20;
+
+/// Returns `values` with the last one repeated up to a round number. The texts of a look-up by a list are then few, so
+/// that it can stay prepared: on SQLite, to prepare it anew took longer than to run it.
+pub fn rounded<T: Copy>(values: &[T]) -> Vec<T> {
+    let mut values = values.to_vec();
+    if let Some(last) = values.last().copied() {
+        values.resize(values.len().next_multiple_of(ROUND), last);
+    }
+    values
+}
+
 /// Returns the columns of a row, for a query that [`Both`] runs past the enum: `as_select()` is for one database.
 pub fn columns<R: Selectable<MultiBackend>>() -> R::SelectExpression {
     R::construct_selection()
@@ -194,4 +207,20 @@ macro_rules! boxed {
             $crate::db::AnyConnection::Sqlite(conn) => $query.load(conn),
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_values_in_a_look_up_is_round_and_no_other_value_is_among_them() {
+        for (count, round) in [(0, 0), (1, 20), (19, 20), (20, 20), (21, 40), (200, 200)] {
+            let values: Vec<u32> = (0..count).collect();
+            let mut list = rounded(&values);
+            assert_eq!(list.len(), round);
+            list.dedup();
+            assert_eq!(list, values);
+        }
+    }
 }

@@ -43,7 +43,7 @@ use tokio::sync::oneshot;
 
 pub use authentic::Stored;
 pub use backend::Backend;
-pub use connection::{AnyConnection, Both, MultiBackend, Prepared, columns};
+pub use connection::{AnyConnection, Both, MultiBackend, Prepared, columns, rounded};
 pub use memory::Memory;
 pub use peek::peek;
 pub use postgres_url::PostgresUrl;

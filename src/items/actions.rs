@@ -9,7 +9,7 @@ use super::store::table::{Columns, ItemTable};
 use crate::care::grants::{self, Sections};
 use crate::care::{Access, Write};
 use crate::changes::{self, Bytes, Change, FeedsPlan, Op};
-use crate::course;
+use crate::course::{self, Needed};
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
@@ -470,7 +470,8 @@ fn header_differs<T: ItemKind>(
     if (then.occurred_at, &then.zone) == (now.occurred_at, &now.zone) {
         return Ok(false);
     }
-    let around = course::background(tx, access)?.open(access.keys()?, access.patient())?;
+    let needed = Needed::contexts([then.occurred_at, now.occurred_at]);
+    let around = course::background(tx, access, needed)?.open_in_unit(access.keys()?, access.patient())?;
     let shown =
         |at: &Circumstances| (at.local_date(|instant| around.zone_at(instant)), around.context(at.occurred_at).phase);
     Ok(shown(then) != shown(now))

@@ -11,7 +11,7 @@ use super::view::{self, ItemPresenter, ItemView, Visible};
 use crate::care::door::Policy;
 use crate::care::grants;
 use crate::care::{Access, Door};
-use crate::course::{self, ContextSource, SealedContextSource};
+use crate::course::{self, ContextSource, Needed, SealedContextSource};
 use crate::db::Tx;
 use crate::idempotency::Outcome;
 use crate::kernel::id::{Any, Patient};
@@ -62,7 +62,9 @@ pub async fn own<T: ItemPresenter, F: Filter<T>, P: Policy>(
     loop {
         let scan = Scan { after, rows, ..filter.scan() };
         let unit = move |tx: &mut Tx<'_>, access: &Access<_>| {
-            Ok((T::Table::list(tx, access, &scan)?, course::background(tx, access)?))
+            let found = T::Table::list(tx, access, &scan)?;
+            let needed = Needed::contexts(found.iter().map(|row| row.occurred_at));
+            Ok((found, course::background(tx, access, needed)?))
         };
         let (found, background) = door.read(act, unit).await?;
         let last = i64::try_from(found.len()).is_ok_and(|read| read < rows);
@@ -157,7 +159,8 @@ pub fn own_answer<T: ItemPresenter, A>(
     let row = outcome.or_get(|id| actions::get::<T, _>(tx, access, id))?;
     // Nobody has opened a new item.
     let openings = if is_new { Vec::new() } else { grants::store::list_openings(tx, access, (T::ENTITY, row.id))? };
-    Ok((Visible { row, shared: None, openings: Some(openings) }, course::background(tx, access)?))
+    let background = course::background(tx, access, Needed::contexts([row.occurred_at]))?;
+    Ok((Visible { row, shared: None, openings: Some(openings) }, background))
 }
 
 /// Returns the answer of a read, for the owner or a reader.
@@ -169,8 +172,10 @@ pub fn answer<T: ItemPresenter, A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<T
     if access.is_owner() {
         let row = actions::get::<T, _>(tx, access, id)?;
         let openings = Some(grants::store::list_openings(tx, access, (T::ENTITY, id.any()))?);
-        return Ok((Visible { row, shared: None, openings }, course::background(tx, access)?));
+        let background = course::background(tx, access, Needed::contexts([row.occurred_at]))?;
+        return Ok((Visible { row, shared: None, openings }, background));
     }
     let (row, sections) = actions::get_shared::<T, _>(tx, access, id)?;
-    Ok((Visible { row, shared: Some(sections), openings: None }, course::background(tx, access)?))
+    let background = course::background(tx, access, Needed::contexts([row.occurred_at]))?;
+    Ok((Visible { row, shared: Some(sections), openings: None }, background))
 }

@@ -23,7 +23,7 @@ use crate::care::door::Policy;
 use crate::care::grants::Sections;
 use crate::care::grants::store::{Position, visible_page};
 use crate::care::{Access, Door};
-use crate::course::{self, ContextSource};
+use crate::course::{self, ContextSource, Needed};
 use crate::db::Tx;
 use crate::kernel::id::Any;
 use crate::kernel::page::{CursorKey, Page, PageRequest};
@@ -152,7 +152,7 @@ fn find_shared<T: ItemPresenter, F: Filter<T>, A>(
     filter: &F,
     page: PageRequest<ReaderPosition>,
 ) -> Result<SharedRows<T>> {
-    let around = course::background(tx, access)?.open(access.keys()?, access.patient())?;
+    let around = course::background(tx, access, Needed::All)?.open(access.keys()?, access.patient())?;
     let mut shared = SharedRows { rows: Vec::new(), around, next: None };
     let scan = filter.scan();
     // A reader sees done items only.

@@ -15,7 +15,7 @@ use crate::care::grants::Sections;
 use crate::care::grants::{receipts, store as grants};
 use crate::care::{Access, Read, reading};
 use crate::changes::Entity;
-use crate::course::{self, SealedContextSource};
+use crate::course::{self, Needed, SealedContextSource};
 use crate::db::Tx;
 use crate::exercises::assignments::actions as assignments;
 use crate::exercises::store::ResponseTable;
@@ -203,7 +203,7 @@ pub fn tell(
     for (patient, things) in sent {
         let Some(access) = opened.get(&patient) else { continue };
         receipts::delivered(tx, access, &things, ids)?;
-        told.around.insert(patient, course::background(tx, access)?);
+        told.around.insert(patient, course::background(tx, access, Needed::All)?);
         reading::trace(tx, vault, act, access)?;
     }
     Ok(told)

@@ -32,11 +32,8 @@ struct Ring {
     keys: Vec<DataKey>,
     entropy: Entropy,
     damage: Damage,
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
 }
-
-/// What was made of opened documents, with the stamp of the sealed ones.
-type Kept = (u64, Arc<dyn Any + Send + Sync>);
 
 pub(super) struct DataKey {
     number: u32,
@@ -111,17 +108,17 @@ impl Keys {
         Ok(Uuid::from_bytes(bytes))
     }
 
-    /// Returns what [`Keys::keep`] kept, if it was made of the documents of this `stamp`.
-    pub fn kept<T: Any + Send + Sync>(&self, stamp: u64) -> Option<Arc<T>> {
-        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, made) = kept.as_ref().filter(|(of, _)| *of == stamp)?;
-        Arc::clone(made).downcast().ok()
+    /// Returns what [`Keys::keep`] kept. Whoever uses it checks that the documents of which it was made are still the
+    /// same ([`super::identify`]).
+    pub fn kept<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        kept?.downcast().ok()
     }
 
     /// Keeps what was made of opened documents, in the place of what was kept before, as long as these keys are: what
-    /// they opened is forgotten with them. `stamp` is a hash of what identifies each document ([`super::identify`]).
-    pub fn keep<T: Any + Send + Sync>(&self, stamp: u64, made: Arc<T>) {
-        *self.0.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((stamp, made));
+    /// they opened is forgotten with them.
+    pub fn keep<T: Any + Send + Sync>(&self, made: Arc<T>) {
+        *self.0.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
     }
 
     /// Seals `data` for `place`.

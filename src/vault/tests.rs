@@ -60,21 +60,20 @@ async fn what_is_sealed_opens() {
 }
 
 #[tokio::test]
-async fn what_was_kept_is_found_by_the_stamp_of_its_documents_and_forgotten_with_the_keys() {
+async fn one_thing_is_kept_found_by_its_type_and_forgotten_with_the_keys() {
     let (_home, vault) = vault().await;
     ann(&vault).await;
     let keys = vault.keys(ANN).await.unwrap().unwrap();
-    assert!(keys.kept::<String>(1).is_none());
-    keys.keep(1, Arc::new("the sea".to_owned()));
+    assert!(keys.kept::<String>().is_none());
+    keys.keep(Arc::new("the sea".to_owned()));
     let again = vault.keys(ANN).await.unwrap().unwrap();
-    assert_eq!(again.kept::<String>(1).as_deref().map(String::as_str), Some("the sea"));
-    assert!(keys.kept::<String>(2).is_none(), "of other documents");
-    assert!(keys.kept::<u64>(1).is_none(), "of another type");
-    keys.keep(2, Arc::new("nobody there".to_owned()));
-    assert!(keys.kept::<String>(1).is_none(), "one thing is kept");
+    assert_eq!(again.kept::<String>().as_deref().map(String::as_str), Some("the sea"));
+    assert!(keys.kept::<u64>().is_none(), "of another type");
+    keys.keep(Arc::new("nobody there".to_owned()));
+    assert_eq!(keys.kept::<String>().as_deref().map(String::as_str), Some("nobody there"));
     vault.destroy(ANN, &[Purpose::Journal]).await.unwrap();
     let rest = vault.keys(ANN).await.unwrap().unwrap();
-    assert!(rest.kept::<String>(2).is_none(), "by keys of which one is gone");
+    assert!(rest.kept::<String>().is_none(), "by keys of which one is gone");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::support::app::{TestApp, document, new_id};
 use crate::support::authenticator::with_passkey;
 use crate::support::exercises::work;
 use crate::support::journal::{reflection, two, with};
-use crate::support::people::{Person, registration};
+use crate::support::people::{Person, completed, registration};
 use crate::support::protocols::{content, publishes};
 use crate::support::sql::Sql;
 use crate::support::world::move_to_another_clinic;
@@ -559,6 +559,46 @@ async fn a_readers_list_is_walked_through_along_an_index() {
     let plan = plan_of(&mut Sql::open(&app.database.backend), walk);
     assert!(plan.contains("grant_items_list"), "{plan}");
     assert!(!plan.contains("B-TREE") && !plan.contains("Sort"), "{plan}");
+}
+
+#[actix_web::test]
+async fn of_a_long_history_an_answer_reads_the_infusions_that_matter_to_it() {
+    listen();
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let mut oldest = String::new();
+    for n in 1..=12 {
+        oldest = theo.records(&ann, app.now() - SignedDuration::from_hours(96 * n)).await;
+    }
+    // The first answer reads all of them.
+    ann.writes(reflection("Lake")).await;
+    heard(&app);
+    let entry = ann.writes(reflection("River")).await;
+    ann.get(&ann.my("/entries")).send().await.ok();
+    ann.entry(&entry).await.ok();
+    ann.get(&ann.my("/window")).send().await.ok();
+    theo.get(&ann.of_theirs("/window/clinical")).send().await.ok();
+    let plain = |text: &str| text.replace(['`', '"'], "");
+    let around = |text: &String| plain(text).contains("FROM infusions") && text.contains("UNION ALL");
+    let read: Vec<String> = heard(&app).into_iter().filter(around).collect();
+    assert_eq!(read.len(), 5, "one each: {read:#?}");
+    for text in &read {
+        let by_id = ["infusions.id IN (", "infusions.id = ANY("].iter().any(|by| plain(text).contains(by));
+        assert!(by_id, "all were read: {text}");
+    }
+    if let Backend::Sqlite(_) = &app.database.backend {
+        let plan = plan_of(&mut Sql::open(&app.database.backend), &read[0]);
+        assert!(plan.contains("changes_infusions") && !plan.contains("SCAN changes"), "{plan}");
+    }
+
+    // One that did not matter is moved: now it does.
+    let path = ann.of_theirs(&format!("/infusions/{oldest}"));
+    let tag = theo.get(&path).send().await.ok().etag();
+    let moved = completed(app.now() - SignedDuration::from_hours(2));
+    let moved = json!({ "started_at": moved["started_at"], "ended_at": moved["ended_at"] });
+    theo.patch(&path, moved).if_match(&tag).send().await.ok();
+    assert_eq!(ann.entry(&entry).await.ok().body["context"]["infusion_id"], oldest.as_str());
+    assert_eq!(ann.get(&ann.my("/window")).send().await.ok().body["day"], 0);
 }
 
 /// The plan of a statement that is prepared, whatever its values are.

@@ -74,10 +74,11 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
     ),
     ("audit/store.rs", "account_heads", "the same of an account"),
     (
-        "course/store.rs",
+        "course/store/context.rs",
         "patient_settings",
         "the context of what is written is one statement on the hottest path: settings with infusions",
     ),
+    ("course/store/context.rs", "changes", "whether an infusion has changed is a column of that statement"),
     ("delivery/store.rs", "accounts", "whether the account of the patient is disabled is a column of that statement"),
     ("delivery/store.rs", "care_links", "the lane of what comes due, by clinic, is a column of that statement"),
     ("delivery/store.rs", "entries", "whether a dial was set lately is a column of that statement"),

@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 use crate::care::Door;
 use crate::care::door::{Clinical, Policy, Team};
 use crate::course::store::background;
-use crate::course::surroundings::ContextSource;
+use crate::course::surroundings::{ContextSource, Needed};
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Query, Reply};
 use crate::kernel::{Error, Fields, Result, device_time};
@@ -70,7 +70,9 @@ async fn find<L: Policy>(
 ) -> Result<(Window, ContextSource)> {
     let asked = query.and_then(|query| parse(query.into_inner(), &door.state().protocols.known()));
     let at = door.first(act, asked).await?.unwrap_or(door.now());
-    let known = door.read(act, background).await?.open(door.keys()?, door.patient()?)?;
+    let needed = Needed::Window(at, door.state().protocols.known().current().window.horizon());
+    let read = door.read(act, move |tx, access| background(tx, access, needed));
+    let known = read.await?.open(door.keys()?, door.patient()?)?;
     let ended = known.doses.iter().filter_map(|dose| dose.ended_at).filter(|end| *end <= at).max();
     let slept = ended.map(|end| {
         let there = known.zone_at(end);

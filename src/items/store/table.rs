@@ -99,19 +99,6 @@ pub trait ItemTable: 'static {
     fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<(Id<Patient>, Id<Any>, i64)>>;
 }
 
-/// The numbers of ids in a look-up are multiples of this.
-const ROUND: usize = 20;
-
-/// Returns `ids` with the last one repeated up to a round number. The texts of a look-up by ids are then few, so that
-/// it can stay prepared: on SQLite, to prepare it anew took longer than to run it.
-pub fn rounded(ids: &[Id<Any>]) -> Vec<Id<Any>> {
-    let mut ids = ids.to_vec();
-    if let Some(last) = ids.last().copied() {
-        ids.resize(ids.len().next_multiple_of(ROUND), last);
-    }
-    ids
-}
-
 /// Declares the table of a kind of item: a type with [`ItemTable`] from the `diesel` table, the columns of its sections
 /// (each with that of its revision) and those of its links. The header stands in `meta`; the columns that every item
 /// has have the same names in each table.
@@ -130,8 +117,8 @@ macro_rules! item_table {
             use ::diesel::prelude::*;
             use $crate::care::{Access, Write};
             use $crate::changes::Entity;
-            use $crate::db::{At, Both, Prepared, Tx};
-            use $crate::items::store::table::{ItemState, rounded};
+            use $crate::db::{At, Both, Prepared, Tx, rounded};
+            use $crate::items::store::table::ItemState;
             use $crate::items::{Columns, ItemTable, Part, ItemRow, Scan, UNDO, sort_newest_first};
             use $crate::kernel::id::{Any, Patient};
             use $crate::kernel::{Error, Id, Result};
@@ -400,20 +387,4 @@ macro_rules! item_table {
             }
         };
     };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_number_of_ids_in_a_look_up_is_round_and_no_other_id_is_among_them() {
-        let ids = |count: u128| (0..count).map(|id| Id::from_uuid(uuid::Uuid::from_u128(id))).collect::<Vec<Id<Any>>>();
-        for (count, round) in [(0, 0), (1, 20), (19, 20), (20, 20), (21, 40), (200, 200)] {
-            let mut list = rounded(&ids(count));
-            assert_eq!(list.len(), round);
-            list.dedup();
-            assert_eq!(list, ids(count));
-        }
-    }
 }

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::care::door::Shared;
 use crate::care::{Access, Door};
-use crate::course::{self, SealedContextSource};
+use crate::course::{self, Needed, SealedContextSource};
 use crate::db::Tx;
 use crate::http::document::ReadErrors;
 use crate::http::{PatientRef, Query, Reply};
@@ -178,7 +178,7 @@ fn count<A>(tx: &mut Tx<'_>, access: &Access<A>, asked: DateRange) -> Result<Cou
     let range = (begin.unwrap_or(Timestamp::MIN), end.unwrap_or(Timestamp::MAX));
     let mut prompts = store::list_opened(tx, access, range, MOST)?;
     prompts.list.retain(|prompt| dates.admits(prompt.zone(Some(&here)).date(prompt.due_at)));
-    let around = course::background(tx, access)?;
+    let around = course::background(tx, access, Needed::All)?;
     Ok(Counted { from, to, locale: settings.locale, prompts, around })
 }
 
