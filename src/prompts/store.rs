@@ -49,6 +49,26 @@ pub struct PromptRow {
 }
 
 impl PromptRow {
+    /// Seals a prompt, as its present version.
+    pub fn seal(prompt: &StoredPrompt, keys: &Keys, patient: Id<Patient>) -> Result<Self> {
+        let place = place(patient, prompt.id, prompt.version);
+        Ok(Self {
+            id: prompt.id,
+            doc: keys.seal_json(Purpose::Clinical, &place, &prompt.doc)?,
+            stage: prompt.stage.number(),
+            due_at: At(prompt.due_at),
+            expires_at: At(prompt.expires_at),
+            fired_at: prompt.fired_at.map(At),
+            delivered_at: prompt.delivered_at.map(At),
+            version: prompt.version,
+        })
+    }
+
+    /// Returns the time at which the workers look at it next: its due time while it waits, else none.
+    fn next_action_at(&self) -> Option<At> {
+        (self.stage == DeliveryStage::Planned.number()).then_some(self.due_at)
+    }
+
     /// Returns the number of its sealed bytes.
     pub fn bytes(&self) -> usize {
         self.doc.len()
@@ -74,6 +94,11 @@ impl PromptRow {
 /// Opens a prompt with the keys of `access`, for planning and for checks in the unit.
 pub fn open<A>(access: &Access<A>, row: PromptRow) -> Result<StoredPrompt> {
     row.open(access.keys()?, access.patient())
+}
+
+/// Seals a prompt with the keys of `access`, as its present version.
+pub fn seal<A>(access: &Access<A>, prompt: &StoredPrompt) -> Result<PromptRow> {
+    PromptRow::seal(prompt, access.keys()?, access.patient())
 }
 
 /// Lists the prompts due in `[from, to)`, sealed, by time, at most `limit` after `after`.
@@ -159,23 +184,21 @@ pub fn list_updated_at<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Prompt>
     Ok(own.select((prompts::id, prompts::updated_at)).load(tx.conn())?)
 }
 
-/// Returns the time at which the workers look at it next: its due time while it waits, else none.
-fn next_action(prompt: &StoredPrompt) -> Option<At> {
-    (prompt.stage == DeliveryStage::Planned).then_some(At(prompt.due_at))
-}
-
 /// Inserts a prompt.
 pub fn insert(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
-    let patient = access.patient();
+    insert_row(tx, access, &seal(access, prompt)?)
+}
+
+fn insert_row(tx: &mut Tx<'_>, access: &Access<Write>, row: &PromptRow) -> Result<()> {
     Both(diesel::insert_into(prompts::table).values((
-        prompts::patient_id.eq(patient),
-        prompts::id.eq(prompt.id),
-        prompts::doc.eq(sealed(access, prompt)?),
-        prompts::stage.eq(prompt.stage.number()),
-        prompts::due_at.eq(At(prompt.due_at)),
-        prompts::expires_at.eq(At(prompt.expires_at)),
-        prompts::next_action_at.eq(next_action(prompt)),
-        prompts::version.eq(prompt.version),
+        prompts::patient_id.eq(access.patient()),
+        prompts::id.eq(row.id),
+        prompts::doc.eq(&row.doc),
+        prompts::stage.eq(row.stage),
+        prompts::due_at.eq(row.due_at),
+        prompts::expires_at.eq(row.expires_at),
+        prompts::next_action_at.eq(row.next_action_at()),
+        prompts::version.eq(row.version),
         prompts::created_at.eq(At(access.now())),
         prompts::updated_at.eq(At(access.now())),
     )))
@@ -185,25 +208,23 @@ pub fn insert(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) ->
 
 /// Stores a changed prompt; `prompt.version` is the new one.
 pub fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
-    let own = prompts::table.filter(prompts::patient_id.eq(access.patient())).filter(prompts::id.eq(prompt.id));
+    update_row(tx, access, &seal(access, prompt)?)
+}
+
+fn update_row(tx: &mut Tx<'_>, access: &Access<Write>, row: &PromptRow) -> Result<()> {
+    let own = prompts::table.filter(prompts::patient_id.eq(access.patient())).filter(prompts::id.eq(row.id));
     Prepared(diesel::update(own).set((
-        prompts::doc.eq(sealed(access, prompt)?),
-        prompts::stage.eq(prompt.stage.number()),
-        prompts::due_at.eq(At(prompt.due_at)),
-        prompts::expires_at.eq(At(prompt.expires_at)),
-        prompts::next_action_at.eq(next_action(prompt)),
-        prompts::fired_at.eq(prompt.fired_at.map(At)),
-        prompts::version.eq(prompt.version),
+        prompts::doc.eq(&row.doc),
+        prompts::stage.eq(row.stage),
+        prompts::due_at.eq(row.due_at),
+        prompts::expires_at.eq(row.expires_at),
+        prompts::next_action_at.eq(row.next_action_at()),
+        prompts::fired_at.eq(row.fired_at),
+        prompts::version.eq(row.version),
         prompts::updated_at.eq(At(access.now())),
     )))
     .run(tx.conn())?;
     Ok(())
-}
-
-/// Seals the document of a prompt, as its present version.
-fn sealed(access: &Access<Write>, prompt: &StoredPrompt) -> Result<Vec<u8>> {
-    let place = place(access.patient(), prompt.id, prompt.version);
-    access.keys()?.seal_json(Purpose::Clinical, &place, &prompt.doc)
 }
 
 /// A step of delivery. It takes no change number, because clients can tell it from the clock.

@@ -16,7 +16,7 @@ use crate::planning::{
     Facts, Plan, Planned, ProtocolLibrary, Protocols, Step, diff, plan, put_off as put_off_until, zone_at,
 };
 use crate::prompts::model::{DeliveryStage, PromptDoc, PromptEvent, StoredPrompt};
-use crate::prompts::store as prompts;
+use crate::prompts::store::{self as prompts, PromptRow};
 
 /// The planner of a server.
 #[derive(Clone, Debug)]
@@ -70,11 +70,13 @@ pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) ->
     let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
     let next = provisional.into_iter().chain(closing).fold(tomorrow, Timestamp::min);
     store::mark_planned(tx, access, next, !steps.is_empty(), plan.awaits_activity)?;
-    let changed = steps.into_iter().map(|step| applied(tx, &stored, step, now)).collect::<Result<Vec<_>>>()?;
-    let of = |wanted: Op| changed.iter().filter(move |(op, _)| *op == wanted).map(|(_, prompt)| prompt);
+    let sealed = |(op, prompt): (Op, StoredPrompt)| prompts::seal(access, &prompt).map(|row| (op, row));
+    let changed = steps.into_iter().map(|step| applied(tx, &stored, step, now).and_then(sealed));
+    let changed = changed.collect::<Result<Vec<_>>>()?;
+    let of = |wanted: Op| changed.iter().filter(move |(op, _)| *op == wanted).map(|(_, row)| row);
     prompts::insert_all(tx, access, &of(Op::Create).collect::<Vec<_>>())?;
     prompts::update_all(tx, access, &of(Op::Update).collect::<Vec<_>>())?;
-    let change = |(op, prompt): &(Op, StoredPrompt)| Change::new(Entity::Prompt, prompt.id, prompt.version, *op);
+    let change = |(op, row): &(Op, PromptRow)| Change::new(Entity::Prompt, row.id, row.version, *op);
     access.record_all(tx, &changed.iter().map(change).collect::<Vec<_>>())?;
     Ok(changed.len())
 }
