@@ -155,6 +155,16 @@ pub fn list_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Prompt>]) ->
     Ok(own.select(PromptRow::as_select()).load(tx.conn())?)
 }
 
+/// Counts the prompts due in `[from, to)` that wait for their time.
+pub fn count_waiting<A>(tx: &mut Tx<'_>, access: &Access<A>, (from, to): (Timestamp, Timestamp)) -> Result<i64> {
+    let found = prompts::table
+        .filter(prompts::patient_id.eq(access.patient()))
+        .filter(prompts::due_at.ge(At(from)))
+        .filter(prompts::due_at.lt(At(to)))
+        .filter(prompts::next_action_at.is_not_null());
+    Ok(Both(found.count()).get_result(tx.conn())?)
+}
+
 /// Lists the ids and versions of every prompt of the patient, in no order.
 pub fn list_versions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<(Id<Prompt>, i64)>> {
     let own = prompts::table.filter(prompts::patient_id.eq(access.patient()));

@@ -41,10 +41,14 @@ fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(at)
 }
 
+/// Returns the time in which stored prompts are compared with a plan made at `now`.
+pub(super) fn stored_range(now: Timestamp) -> (Timestamp, Timestamp) {
+    (shift(now, -BACK), shift(now, AHEAD))
+}
+
 /// Reads the stored prompts with which a plan made now is compared.
 pub(super) fn stored_prompts<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<OpenedPrompts> {
-    let range = (shift(access.now(), -BACK), shift(access.now(), AHEAD));
-    prompts::list_opened(tx, access, range, MOST)
+    prompts::list_opened(tx, access, stored_range(access.now()), MOST)
 }
 
 /// Reads the responses that are still to come back on a date, and adds to `found` the prompts that brought them back

@@ -4,20 +4,27 @@
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
 
+use super::prepared::PreparedPlan;
 use super::store;
+use crate::care::access::{Access, Read};
 use crate::care::write_scope::WriteScope;
-use crate::changes::{self, Bytes, FeedsPlan};
+use crate::changes::{self, Bytes, FeedsPlan, PlanRequest};
+use crate::db::Backend;
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, zone_data};
 use crate::planning::Protocol;
 use crate::state::State;
 use crate::tasks::{Due, Task, TaskProgress, TaskRun};
+use crate::vault::Keys;
 
 /// Patients planned for in one round.
 const ROUND: i64 = 100;
 /// Plans under way at once. SQLite stores those that wait in one commit.
 const AT_ONCE: usize = 32;
+/// Plans made beside the writer at once, in the queue of those who read: few, so that nobody waits long behind them.
+const PREPARED_AT_ONCE: usize = 8;
 /// Patients marked in one unit when the protocol has changed.
 const MARKED: i64 = 100;
 /// A plan that fails for a fault in its data is tried again after this.
@@ -59,7 +66,8 @@ impl Task for Horizon {
 /// Plans for the patients who are due, and answers their number.
 async fn extend(state: &State, now: Timestamp) -> Result<usize> {
     let patients = state.db.read(move |tx| store::list_to_plan(tx, now, ROUND)).await?;
-    let plans: Vec<_> = patients.into_iter().map(|patient| extend_one(state, patient, now).boxed()).collect();
+    let turns = Semaphore::new(PREPARED_AT_ONCE);
+    let plans: Vec<_> = patients.into_iter().map(|patient| extend_one(state, patient, &turns, now).boxed()).collect();
     let mut plans = futures_util::stream::iter(plans).buffer_unordered(AT_ONCE);
     let mut count = 0;
     while let Some(done) = plans.next().await {
@@ -115,7 +123,7 @@ async fn mark_all(state: &State, now: Timestamp) -> Result<()> {
     }
 }
 
-async fn extend_one(state: &State, patient: Id<Patient>, now: Timestamp) -> Result<bool> {
+async fn extend_one(state: &State, patient: Id<Patient>, turns: &Semaphore, now: Timestamp) -> Result<bool> {
     // While the keys of one are read, others are planned for. Keys that do not open are tried again.
     let Some(keys) = Error::skip_damaged(state.vault.keys(patient.uuid()).await)? else {
         return try_later(state, patient, now).await;
@@ -126,15 +134,20 @@ async fn extend_one(state: &State, patient: Id<Patient>, now: Timestamp) -> Resu
         return Ok(true);
     };
     let planner = std::sync::Arc::clone(&state.planner);
+    let prepared = prepare(state, (patient, keys.clone()), turns, now).await;
+    let request = PlanRequest { patient, keys: Some(keys), actor: None, now, feeds: FeedsPlan::Always };
     let unit = state.db.write_bulk(move |tx| {
-        WriteScope::for_server(patient, Some(keys.clone()), now).run(tx, planner.as_ref(), |tx, access| {
+        WriteScope::for_server(patient, request.keys.clone(), now).run(tx, planner.as_ref(), |tx, access| {
             // No number is taken: this locks the head before anything is read.
-            changes::take(tx, patient, 0, Bytes::default())?;
-            let wanted = store::is_to_plan(tx, access)?;
-            if wanted {
-                access.feed_plan(FeedsPlan::Always);
+            let (number, _) = changes::take(tx, patient, 0, Bytes::default())?;
+            if !store::is_to_plan(tx, access)? {
+                return Ok(false);
             }
-            Ok(wanted)
+            let stored = prepared.as_ref().map(|plan| plan.store(tx, &request, number)).transpose()?;
+            if stored != Some(true) {
+                access.feed_plan(request.feeds);
+            }
+            Ok(true)
         })
     });
     match unit.await {
@@ -144,6 +157,27 @@ async fn extend_one(state: &State, patient: Id<Patient>, now: Timestamp) -> Resu
         }
         other => other,
     }
+}
+
+/// Makes the plan beside the one writer of an SQLite file. After a fault there is none: the unit, which then makes the
+/// plan, meets the same.
+async fn prepare(
+    state: &State,
+    (patient, keys): (Id<Patient>, Keys),
+    turns: &Semaphore,
+    now: Timestamp,
+) -> Option<PreparedPlan> {
+    // PostgreSQL makes many plans at once. In memory readers and writer wait for each other.
+    if matches!(state.db.backend(), Backend::Postgres(_)) || state.db.backend().in_memory() {
+        return None;
+    }
+    let _turn = turns.acquire().await.ok()?;
+    let protocols = state.protocols.known();
+    let made = state.db.read(move |tx| {
+        let access = Access::<Read>::for_server(patient, Some(keys.clone()), now);
+        PreparedPlan::make(tx, &access, &protocols)
+    });
+    made.await.ok().flatten()
 }
 
 async fn try_later(state: &State, patient: Id<Patient>, now: Timestamp) -> Result<bool> {

@@ -5,7 +5,8 @@
 //! ([`Plans`]). Takes a planned end for the end of a session when nobody has recorded one for an hour. Renders prompts
 //! for their owner: placeholders are filled when the owner reads, and nothing of that is stored.
 //!
-//! A plan is made of opened documents, in the unit: the one exception to the rule that content is opened afterwards.
+//! A plan is made of opened documents, in the unit: the one exception to the rule that content is opened afterwards. On
+//! SQLite the background work makes it before its unit, beside the one writer ([`PreparedPlan`]).
 //! What must not go in: what a patient does with a prompt (see [`crate::prompts::actions`]), and delivery.
 
 pub mod actions;
@@ -16,6 +17,7 @@ mod following;
 pub mod horizon;
 mod library;
 mod planner;
+mod prepared;
 mod provisional;
 pub mod rendering;
 mod routes;
@@ -26,4 +28,5 @@ pub use facts::TAKEAWAY_DAYS;
 pub use followed::Following;
 pub use following::FollowClinics;
 pub use planner::{Plans, replan};
+pub use prepared::PreparedPlan;
 pub use routes::{configure, configure_patient};

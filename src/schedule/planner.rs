@@ -5,18 +5,19 @@ use jiff::{Timestamp, ToSpan};
 
 use super::facts::{self, PlanFacts};
 use super::followed::Following;
-use super::provisional::settle;
+use super::provisional::{next_end, settle};
 use super::store;
 use crate::care::access::{Access, Write};
 use crate::changes::{Change, Entity, FeedsPlan, Op, PlanRequest, Planner};
+use crate::course::{self, OpenedInfusions};
 use crate::db::Tx;
-use crate::exercises;
+use crate::exercises::{self, DatedResponses};
 use crate::kernel::{Error, Result, Zone};
 use crate::planning::{
     Facts, Plan, Planned, ProtocolLibrary, Protocols, Step, diff, plan, put_off as put_off_until, zone_at,
 };
 use crate::prompts::model::{DeliveryStage, PromptDoc, PromptEvent, StoredPrompt};
-use crate::prompts::store::{self as prompts, PromptRow};
+use crate::prompts::store::{self as prompts, OpenedPrompts, PromptRow};
 
 /// The planner of a server.
 #[derive(Clone, Debug)]
@@ -52,33 +53,97 @@ impl Planner for Plans {
 ///
 /// When facts cannot be read or prompts cannot be written.
 pub fn replan(tx: &mut Tx<'_>, access: &Access<Write>, protocols: &Protocols) -> Result<usize> {
-    let now = access.now();
-    let by = Following::find(tx, access, protocols)?;
-    let mut found = facts::stored_prompts(tx, access)?;
-    let dated = facts::dated_responses(tx, access, by.protocol, &mut found)?;
-    exercises::store::mark_date_to_come(tx, access, &dated.over, false)?;
-    let (infusions, provisional) = settle(tx, access)?;
-    let PlanFacts { known: facts, unreadable, closing } = facts::facts(tx, access, by, (&found, dated), &infusions)?;
-    let stored = found.list;
-    let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
-    let plan = plan(by.protocol, &facts, now);
-    let mut steps = diff(&existing, &plan, now);
-    steps.extend(delays(protocols, &stored, &steps, &plan, &facts, now));
-    steps.retain(|step| unreadable.allow(step, &stored));
-    let zone = zone_at(&facts.zones, now).cloned().unwrap_or_else(Zone::utc);
-    // A little after midnight where the patient lives: the horizon has moved by a day.
-    let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
-    let next = provisional.into_iter().chain(closing).fold(tomorrow, Timestamp::min);
-    store::mark_planned(tx, access, next, !steps.is_empty(), plan.awaits_activity)?;
-    let sealed = |(op, prompt): (Op, StoredPrompt)| prompts::seal(access, &prompt).map(|row| (op, row));
-    let changed = steps.into_iter().map(|step| applied(tx, &stored, step, now).and_then(sealed));
-    let changed = changed.collect::<Result<Vec<_>>>()?;
-    let of = |wanted: Op| changed.iter().filter(move |(op, _)| *op == wanted).map(|(_, row)| row);
-    prompts::insert_all(tx, access, &of(Op::Create).collect::<Vec<_>>())?;
-    prompts::update_all(tx, access, &of(Op::Update).collect::<Vec<_>>())?;
-    let change = |(op, row): &(Op, PromptRow)| Change::new(Entity::Prompt, row.id, row.version, *op);
-    access.record_all(tx, &changed.iter().map(change).collect::<Vec<_>>())?;
-    Ok(changed.len())
+    let mut sources = PlanSources::read(tx, access, protocols)?;
+    exercises::store::mark_date_to_come(tx, access, &sources.dated.over, false)?;
+    settle(tx, access, &mut sources.infusions)?;
+    let changes = PlanChanges::make(tx, access, protocols, sources)?;
+    changes.store(tx, access)?;
+    Ok(changes.prompts.len())
+}
+
+/// The documents that a plan begins with.
+pub(super) struct PlanSources<'p> {
+    by: Following<'p>,
+    found: OpenedPrompts,
+    dated: DatedResponses,
+    infusions: OpenedInfusions,
+}
+
+impl<'p> PlanSources<'p> {
+    /// Reads them.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub(super) fn read<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &'p Protocols) -> Result<Self> {
+        let by = Following::find(tx, access, protocols)?;
+        let mut found = facts::stored_prompts(tx, access)?;
+        let dated = facts::dated_responses(tx, access, by.protocol, &mut found)?;
+        Ok(Self { by, found, dated, infusions: course::list_infusions(tx, access)? })
+    }
+
+    /// Whether more than prompts is to be changed with the plan made at `now`: a response has no date to come any more,
+    /// or a planned end is taken for the end.
+    pub(super) fn are_to_be_settled(&self, now: Timestamp) -> bool {
+        !self.dated.over.is_empty() || next_end(&self.infusions).is_some_and(|at| at <= now)
+    }
+}
+
+/// What a new plan changes, ready to be stored.
+#[derive(Clone, Debug)]
+pub(super) struct PlanChanges {
+    /// The prompts that it makes and changes.
+    prompts: Vec<(Op, PromptRow)>,
+    /// The instant of the next plan.
+    next_plan_at: Timestamp,
+    /// Whether it waits for activity of the patient.
+    awaits_activity: bool,
+}
+
+impl PlanChanges {
+    /// Makes a plan, and returns its difference from the stored prompts.
+    ///
+    /// # Errors
+    ///
+    /// When facts cannot be read.
+    pub(super) fn make<A>(
+        tx: &mut Tx<'_>,
+        access: &Access<A>,
+        protocols: &Protocols,
+        sources: PlanSources<'_>,
+    ) -> Result<Self> {
+        let (PlanSources { by, found, dated, infusions }, now) = (sources, access.now());
+        let PlanFacts { known: facts, unreadable, closing } =
+            facts::facts(tx, access, by, (&found, dated), &infusions)?;
+        let stored = found.list;
+        let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
+        let plan = plan(by.protocol, &facts, now);
+        let mut steps = diff(&existing, &plan, now);
+        steps.extend(delays(protocols, &stored, &steps, &plan, &facts, now));
+        steps.retain(|step| unreadable.allow(step, &stored));
+        let sealed = |(op, prompt): (Op, StoredPrompt)| prompts::seal(access, &prompt).map(|row| (op, row));
+        let prompts = steps.into_iter().map(|step| applied(tx, &stored, step, now).and_then(sealed));
+        let prompts = prompts.collect::<Result<Vec<_>>>()?;
+        let zone = zone_at(&facts.zones, now).cloned().unwrap_or_else(Zone::utc);
+        // A little after midnight where the patient lives: the horizon has moved by a day.
+        let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
+        let next_plan_at = next_end(&infusions).into_iter().chain(closing).fold(tomorrow, Timestamp::min);
+        Ok(Self { prompts, next_plan_at, awaits_activity: plan.awaits_activity })
+    }
+
+    /// Stores them, and notes that a plan was made.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be written.
+    pub(super) fn store(&self, tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
+        store::mark_planned(tx, access, self.next_plan_at, !self.prompts.is_empty(), self.awaits_activity)?;
+        let of = |wanted: Op| self.prompts.iter().filter(move |(op, _)| *op == wanted).map(|(_, row)| row);
+        prompts::insert_all(tx, access, &of(Op::Create).collect::<Vec<_>>())?;
+        prompts::update_all(tx, access, &of(Op::Update).collect::<Vec<_>>())?;
+        let change = |(op, row): &(Op, PromptRow)| Change::new(Entity::Prompt, row.id, row.version, *op);
+        access.record_all(tx, &self.prompts.iter().map(change).collect::<Vec<_>>())
+    }
 }
 
 /// Lists the changes of prompts that were put off to a time that no longer fits, each by the rule that made it. One

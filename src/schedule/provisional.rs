@@ -4,26 +4,21 @@ use jiff::Timestamp;
 
 use crate::care::{Access, Write};
 use crate::changes::{Change, Entity, Op};
-use crate::course::{self, OpenedInfusions};
+use crate::course::{self, InfusionFacts, OpenedInfusions, StoredDocument};
 use crate::db::Tx;
 use crate::kernel::Result;
+use crate::kernel::id::Infusion;
 
-/// Takes planned ends as provisional ends where none was recorded for an hour. Answers the infusions as they are then,
-/// and the instant of the next provisional end.
+type Stored = StoredDocument<Infusion, InfusionFacts>;
+
+/// Takes planned ends as provisional ends where none was recorded for an hour, also in `infusions`.
 ///
 /// # Errors
 ///
 /// When the database cannot be written.
-pub(super) fn settle(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<(OpenedInfusions, Option<Timestamp>)> {
-    let mut found = course::list_infusions(tx, access)?;
-    let now = access.now();
-    let mut next = None;
-    for stored in &mut found.list {
-        let Some(at) = stored.doc.provisional_at() else { continue };
-        if at > now {
-            next = Some(next.map_or(at, |other: Timestamp| other.min(at)));
-            continue;
-        }
+pub(super) fn settle(tx: &mut Tx<'_>, access: &Access<Write>, infusions: &mut OpenedInfusions) -> Result<()> {
+    let is_due = |stored: &Stored| stored.doc.provisional_at().is_some_and(|at| at <= access.now());
+    for stored in infusions.list.iter_mut().filter(|stored| is_due(stored)) {
         let before = stored.doc.clone();
         let next = stored.doc.provisional();
         course::update_infusion(tx, access, stored, &next)?;
@@ -32,5 +27,10 @@ pub(super) fn settle(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<(OpenedI
         let change = Change::new(Entity::Infusion, stored.id, stored.version, Op::Update);
         access.record_of_server(tx, change.moving(stored.doc.moves_phases(Some(&before))))?;
     }
-    Ok((found, next))
+    Ok(())
+}
+
+/// Returns the instant of the next provisional end.
+pub(super) fn next_end(infusions: &OpenedInfusions) -> Option<Timestamp> {
+    infusions.list.iter().filter_map(|stored| stored.doc.provisional_at()).min()
 }

@@ -173,6 +173,7 @@ const KINDS: &[(&str, &str)] = &[
     ("schedule/horizon.rs", "actions"),
     ("schedule/library.rs", "store"),
     ("schedule/planner.rs", "actions"),
+    ("schedule/prepared.rs", "actions"),
     ("schedule/provisional.rs", "actions"),
     ("schedule/rendering.rs", "actions"),
     ("schedule/unreadable.rs", "actions"),

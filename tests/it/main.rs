@@ -94,6 +94,7 @@ mod passkeys;
 mod passphrases;
 mod posture;
 mod people;
+mod prepared_plans;
 mod preview;
 mod protocols;
 mod pull;

@@ -54,12 +54,12 @@ impl Instrumentation for Ear {
 const OF_CONNECTIONS: [&str; 5] =
     ["PRAGMA ", "SET synchronous_commit", "LISTEN ", "SELECT pg_backend_pid", "SELECT pg_notify"];
 
-fn listen() {
+pub fn listen() {
     set_default_instrumentation(|| Some(Box::new(Ear { database: String::new() }))).unwrap();
 }
 
 /// The statements on the data of this app since it was last asked, without those of the background.
-fn heard(app: &TestApp) -> Vec<String> {
+pub fn heard(app: &TestApp) -> Vec<String> {
     heard_on(&[&app.database.backend])
 }
 
