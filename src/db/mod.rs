@@ -241,7 +241,7 @@ impl Db {
                 followed: Arc::clone(&followed),
             },
         );
-        queue.push(lane, queue::Waiting { job: Box::new(unit), read_only, deadline: Instant::now() + PATIENCE })?;
+        queue.push(queue::Waiting { job: Box::new(unit), lane, read_only, deadline: Instant::now() + PATIENCE })?;
         let answer = answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")));
         // A refusal waits as well: it may be the answer to a request that was done before and is sent again.
         if followed.load(Ordering::Acquire)

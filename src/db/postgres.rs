@@ -81,7 +81,7 @@ enum CommitOutcome {
 }
 
 impl Link {
-    fn serve(&mut self, Waiting { mut job, read_only, deadline }: Waiting) {
+    fn serve(&mut self, Waiting { mut job, read_only, deadline, .. }: Waiting) {
         let mut last = Error::Unavailable("the database queue is too slow");
         for _ in 0..ATTEMPTS {
             if Instant::now() > deadline {

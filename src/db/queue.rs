@@ -8,7 +8,7 @@ use super::unit::Job;
 use crate::kernel::{Error, Result};
 
 /// The priority of a unit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     /// A person waits: served first.
     Interactive,
@@ -19,6 +19,7 @@ pub(super) enum Lane {
 /// A unit in the queue.
 pub(super) struct Waiting {
     pub job: Box<dyn Job>,
+    pub lane: Lane,
     pub read_only: bool,
     pub deadline: Instant,
 }
@@ -47,12 +48,12 @@ impl Queue {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push(&self, lane: Lane, waiting: Waiting) -> Result<()> {
+    pub(super) fn push(&self, waiting: Waiting) -> Result<()> {
         let mut lines = self.lines();
         if lines.closed {
             return Err(Error::Unavailable("the server is stopping"));
         }
-        let own = match lane {
+        let own = match waiting.lane {
             Lane::Interactive => &mut lines.interactive,
             Lane::Bulk => &mut lines.bulk,
         };

@@ -1,7 +1,8 @@
 //! The SQLite writer: many units in one durable transaction.
 //!
 //! The thread opens a transaction, runs each waiting unit in a savepoint, commits, and only then answers all of them.
-//! A batch closes at 128 units, after 5 ms, or when nothing waits.
+//! A batch closes at 128 units, when nothing waits, or after a time: 5 ms, or 10 ms while it has background work alone.
+//! Whoever comes meanwhile is served by the batch that is open.
 //!
 //! On a full disk, an I/O error or an interrupt SQLite may drop the *whole* transaction; a later savepoint would then
 //! open, and its release commit, a transaction of its own. A savepoint dies with its transaction, so the writer
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::brackets::{BeginImmediate, Commit, Release, RollbackTo, Savepoint};
 use super::checkpoint::Checkpoints;
-use super::queue::{Queue, Waiting};
+use super::queue::{Lane, Queue, Waiting};
 use super::sqlite::{Role, connect, spawn};
 use super::unit::Job;
 use super::{AnyConnection, Both};
@@ -25,6 +26,8 @@ use crate::kernel::{Error, Result};
 const BATCH: usize = 128;
 /// The longest time for which a batch takes units.
 const BATCH_TIME: Duration = Duration::from_millis(5);
+/// The same of background work alone. It writes the same pages again and again: fewer commits write fewer of them.
+const BULK_TIME: Duration = Duration::from_millis(10);
 
 pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> {
     // Opened here, so that the start of the server fails when the file cannot be opened.
@@ -43,7 +46,7 @@ pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> 
                     }
                 },
             };
-            let mut batch = Batch { ran: Vec::new() };
+            let mut batch = Batch { ran: Vec::new(), time: BULK_TIME };
             match batch.run(&mut ready, first, &queue) {
                 Ok(()) => conn = Some(ready),
                 Err(error) => {
@@ -62,6 +65,8 @@ pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> 
 struct Batch {
     /// The units that ran, each with its result.
     ran: Vec<(Box<dyn Job>, Result<()>)>,
+    /// The time for which it takes units.
+    time: Duration,
 }
 
 impl Batch {
@@ -73,13 +78,16 @@ impl Batch {
             return Err(error.into());
         }
         let mut next = Some(first);
-        while let Some(Waiting { job, deadline, .. }) = next {
+        while let Some(Waiting { job, lane, deadline, .. }) = next {
+            if lane == Lane::Interactive {
+                self.time = BATCH_TIME;
+            }
             if deadline < Instant::now() {
                 job.finish(Err(Error::Unavailable("the database queue is too slow")));
             } else {
                 self.run_one(conn, job)?;
             }
-            let open = self.ran.len() < BATCH && opened.elapsed() < BATCH_TIME;
+            let open = self.ran.len() < BATCH && opened.elapsed() < self.time;
             next = if open { queue.try_next() } else { None };
         }
         Both(Commit).execute(conn)?;
