@@ -20,9 +20,9 @@ use crate::tasks::{Due, Task, TaskProgress, TaskRun};
 use crate::vault::Keys;
 
 /// Patients planned for in one round.
-const ROUND: i64 = 100;
-/// Plans under way at once. SQLite stores those that wait in one commit.
-const AT_ONCE: usize = 32;
+const ROUND: i64 = 200;
+/// Plans under way at once. On SQLite some wait for their commit while others are made for the next one.
+const AT_ONCE: usize = 64;
 /// Plans made beside the writer at once, in the queue of those who read: few, so that nobody waits long behind them.
 const PREPARED_AT_ONCE: usize = 8;
 /// Patients marked in one unit when the protocol has changed.
