@@ -116,17 +116,15 @@ pub async fn deliver(state: &State, channel: &dyn Channel, tails: &Tails, now: T
     Ok(DeliverySummary { sent, seen, oldest, is_last })
 }
 
-/// Divides the deliveries of a round into parts. Those of a patient stay together: what is judged of one rests on the
-/// others.
+/// Divides the deliveries of a round into parts of about one size. Those of a patient stay together, in their order:
+/// what is judged of one rests on the others.
 fn parts_of(leased: &[Leased]) -> Vec<Vec<Leased>> {
-    let (mut parts, mut of_patient): (Vec<Vec<Leased>>, HashMap<_, usize>) = (Vec::new(), HashMap::new());
-    for one in leased {
-        let newest = parts.len().saturating_sub(1);
-        let is_full = parts.last().is_none_or(|part| part.len() >= PART);
-        let turn = *of_patient.entry(one.patient).or_insert(if is_full { parts.len() } else { newest });
-        match parts.get_mut(turn) {
-            Some(part) => part.push(*one),
-            None => parts.push(vec![*one]),
+    let (mut leased, mut parts) = (leased.to_vec(), Vec::<Vec<Leased>>::new());
+    leased.sort_by_key(|one| one.patient);
+    for of_patient in leased.chunk_by(|one, next| one.patient == next.patient) {
+        match parts.last_mut() {
+            Some(part) if part.len() < PART => part.extend_from_slice(of_patient),
+            _ => parts.push(of_patient.to_vec()),
         }
     }
     parts
@@ -394,11 +392,11 @@ mod tests {
         assert!(HOLDS + TAIL + Duration::from_secs(5) <= lease, "{HOLDS:?} {TAIL:?} {lease:?}");
     }
 
-    #[test]
-    fn the_deliveries_of_a_patient_stay_in_one_part_of_a_round() {
-        let one = |patient: u128, turn: u128| Leased {
+    /// A round of 448 deliveries to so many patients, one after the other.
+    fn round_to(patients: u128) -> Vec<Leased> {
+        let one = |turn: u128| Leased {
             id: Id::from_uuid(Uuid::from_u128(turn)),
-            patient: Id::from_uuid(Uuid::from_u128(patient)),
+            patient: Id::from_uuid(Uuid::from_u128(turn % patients)),
             prompt: Id::from_uuid(Uuid::nil()),
             ordinal: 0,
             attempts: 1,
@@ -410,7 +408,12 @@ mod tests {
             expires_at: Timestamp::UNIX_EPOCH,
             lane: 0,
         };
-        let leased: Vec<Leased> = (0..448).map(|turn| one(turn % 300, turn)).collect();
+        (0..448).map(one).collect()
+    }
+
+    #[test]
+    fn the_deliveries_of_a_patient_stay_in_one_part_of_a_round() {
+        let leased = round_to(300);
         let parts = parts_of(&leased);
         let ids = |list: &[Leased]| list.iter().map(|one| one.id).collect::<HashSet<_>>();
         assert_eq!(parts.iter().flat_map(|part| ids(part)).collect::<HashSet<_>>(), ids(&leased));
@@ -419,9 +422,14 @@ mod tests {
             let of = parts.iter().filter(|part| part.iter().any(|one| one.patient == patient));
             assert_eq!(of.count(), 1);
         }
-        // Of many patients a round has as many parts as it can.
-        let leased: Vec<Leased> = (0..448).map(|turn| one(turn, turn)).collect();
-        assert_eq!(parts_of(&leased).iter().map(Vec::len).collect::<Vec<_>>(), [PART; 4]);
+    }
+
+    #[test]
+    fn a_round_has_parts_of_one_size_also_when_a_few_patients_have_many_deliveries_each() {
+        let sizes = |patients| parts_of(&round_to(patients)).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(448), [PART; 4]);
+        assert_eq!(sizes(64), [PART; 4]);
+        assert_eq!(sizes(1), [448]);
         assert!(parts_of(&[]).is_empty());
     }
 }
