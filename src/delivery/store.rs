@@ -24,7 +24,7 @@ use crate::care::model::LinkState;
 use crate::db::schema::{
     accounts, care_links, deliveries, entries, exercise_responses, infusions, patient_settings, prompts,
 };
-use crate::db::{AnyConnection, At, Both, Tx, columns};
+use crate::db::{AnyConnection, At, Both, Prepared, Tx, columns, rounded};
 use crate::kernel::id::{Clinic, Delivery, Patient, Prompt};
 use crate::kernel::{Id, Result};
 use crate::prompts::model::StoredPrompt;
@@ -229,14 +229,15 @@ pub fn list_sealed(
     let of = deliveries::table
         .inner_join(prompts::table.on(own))
         .left_join(patient_settings::table.on(patient_settings::patient_id.eq(deliveries::patient_id)))
-        .filter(deliveries::id.eq_any(ids.to_vec()));
-    let rows: Vec<(Id<Delivery>, PromptRow, Option<SettingsRow>, (bool, bool, bool, At))> = Both(of.select((
-        deliveries::id,
-        columns::<PromptRow>(),
-        columns::<SettingsRow>().nullable(),
-        (changed, dials, shut_out, prompts::updated_at),
-    )))
-    .load(tx.conn())?;
+        .filter(deliveries::id.eq_any(rounded(ids)));
+    let rows: Vec<(Id<Delivery>, PromptRow, Option<SettingsRow>, (bool, bool, bool, At))> =
+        Both(Prepared(of.select((
+            deliveries::id,
+            columns::<PromptRow>(),
+            columns::<SettingsRow>().nullable(),
+            (changed, dials, shut_out, prompts::updated_at),
+        ))))
+        .load(tx.conn())?;
     let sealed = |(id, prompt, settings, (changed, dials, shut_out, updated_at)): (_, PromptRow, _, (_, _, _, At))| {
         let (due_at, updated_at) = (prompt.due_at.0, updated_at.0);
         (id, SealedPrompt { due_at, changed, dials, shut_out, updated_at, prompt, settings })

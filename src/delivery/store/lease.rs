@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::db::schema::deliveries;
-use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
+use crate::db::{AnyConnection, At, Prepared, TimestampTz, Tx, Uid, rounded};
 use crate::delivery::model::{LANES, LEASE};
 use crate::kernel::id::{Any, Delivery, Device, Patient, Prompt};
 use crate::kernel::{Id, Result};
@@ -116,12 +116,12 @@ fn lease_each(
     let mut parts = vec![part("state = 'leased'", "lease_until", "?2")];
     parts.extend((0..LANES).map(|lane| part(&format!("lane = {lane} AND state = 'waiting'"), "due_at", "?4")));
     parts.push(part("state = 'waiting'", "due_at", "?2"));
-    let mut rows: Vec<LeasedRow> = diesel::sql_query(parts.join(" UNION ALL "))
+    let next = diesel::sql_query(parts.join(" UNION ALL "))
         .bind::<TimestampTz, _>(At(now))
         .bind::<BigInt, _>(most)
         .bind::<Text, _>(format!(",{},", left.join(",")))
-        .bind::<BigInt, _>(share)
-        .load(conn)?;
+        .bind::<BigInt, _>(share);
+    let mut rows: Vec<LeasedRow> = Prepared(next).load(conn)?;
     // The last part has rows of the lanes once more.
     let mut taken = HashSet::new();
     rows.retain(|row| taken.insert(row.id));
@@ -129,14 +129,14 @@ fn lease_each(
     if rows.is_empty() {
         return Ok(rows);
     }
-    diesel::update(deliveries::table.filter(deliveries::id.eq_any(rows.iter().map(|row| row.id))))
-        .set((
-            deliveries::state.eq("leased"),
-            deliveries::lease_until.eq(Some(At(until))),
-            deliveries::leased_by.eq(Some(Id::<Any>::from_uuid(holder))),
-            deliveries::attempts.eq(deliveries::attempts + 1),
-        ))
-        .execute(conn)?;
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let taking = diesel::update(deliveries::table.filter(deliveries::id.eq_any(rounded(&ids)))).set((
+        deliveries::state.eq("leased"),
+        deliveries::lease_until.eq(Some(At(until))),
+        deliveries::leased_by.eq(Some(Id::<Any>::from_uuid(holder))),
+        deliveries::attempts.eq(deliveries::attempts + 1),
+    ));
+    Prepared(taking).run_on(conn)?;
     for row in &mut rows {
         row.attempts += 1;
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Leased;
 use super::rows::{NewDelivery, insert_rows};
 use crate::db::schema::deliveries;
-use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
+use crate::db::{AnyConnection, At, Prepared, TimestampTz, Tx, Uid, rounded};
 use crate::delivery::model::{Outgoing, device_delivery_id};
 use crate::devices::store as devices;
 use crate::kernel::id::{Any, Delivery, Device, Patient};
@@ -169,9 +169,8 @@ fn note_sent(tx: &mut Tx<'_>, sent: &[Leased], now: Timestamp) -> Result<()> {
         return Ok(());
     }
     let left = (deliveries::sent_at.eq(Some(At(now))), deliveries::done_at.eq(Some(At(now))));
-    diesel::update(deliveries::table.filter(deliveries::id.eq_any(ids)))
-        .set((deliveries::state.eq("sent"), left, free()))
-        .execute(tx.conn())?;
+    let rows = deliveries::table.filter(deliveries::id.eq_any(rounded(&ids)));
+    Prepared(diesel::update(rows).set((deliveries::state.eq("sent"), left, free()))).run(tx.conn())?;
     mark_delivered(tx, sent.iter(), now)
 }
 
