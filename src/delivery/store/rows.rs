@@ -8,9 +8,9 @@ use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
 use crate::kernel::id::{Delivery, Device, Patient, Prompt};
 use crate::kernel::{Id, Result};
 
-/// A new row of the outbox.
+/// A new row of the outbox. What is `None` is written too, so that the text of the statement is always the same.
 #[derive(Insertable)]
-#[diesel(table_name = deliveries)]
+#[diesel(table_name = deliveries, treat_none_as_default_value = false)]
 pub(super) struct NewDelivery {
     pub(super) id: Id<Delivery>,
     pub(super) patient_id: Id<Patient>,
@@ -57,7 +57,8 @@ pub(super) fn insert_rows(tx: &mut Tx<'_>, rows: &[NewDelivery]) -> Result<()> {
         }
         AnyConnection::Sqlite(conn) => {
             for row in rows {
-                diesel::insert_into(deliveries::table).values(row).on_conflict_do_nothing().execute(conn)?;
+                // Not `on_conflict_do_nothing`: diesel would write the text of the statement anew for each row.
+                diesel::insert_or_ignore_into(deliveries::table).values(row).execute(conn)?;
             }
         }
     }
