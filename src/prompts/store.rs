@@ -276,11 +276,11 @@ pub fn mark(tx: &mut Tx<'_>, prompts: &[(Id<Patient>, Id<Prompt>)], mark: Mark, 
                 "UPDATE prompts SET {set} FROM unnest($2, $3) AS these (patient, prompt) \
                  WHERE patient_id = these.patient AND id = these.prompt AND {stage}"
             );
-            diesel::sql_query(sql)
+            let all = diesel::sql_query(sql)
                 .bind::<TimestampTz, _>(At(now))
                 .bind::<Array<Uid>, _>(owners)
-                .bind::<Array<Uid>, _>(ids)
-                .execute(conn)?;
+                .bind::<Array<Uid>, _>(ids);
+            Prepared(all).run_on(conn)?;
         }
         AnyConnection::Sqlite(conn) => {
             let sql = format!("UPDATE prompts SET {set} WHERE patient_id = $2 AND id = $3 AND {stage}");

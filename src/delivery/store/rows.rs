@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, Integer, Nullable, Text};
 
 use crate::db::schema::deliveries;
-use crate::db::{AnyConnection, At, TimestampTz, Tx, Uid};
+use crate::db::{AnyConnection, At, Prepared, TimestampTz, Tx, Uid};
 use crate::kernel::id::{Delivery, Device, Patient, Prompt};
 use crate::kernel::{Id, Result};
 
@@ -33,7 +33,7 @@ pub(super) struct NewDelivery {
 pub(super) fn insert_rows(tx: &mut Tx<'_>, rows: &[NewDelivery]) -> Result<()> {
     match tx.conn() {
         AnyConnection::Pg(conn) => {
-            diesel::sql_query(
+            let insert = diesel::sql_query(
                 "INSERT INTO deliveries (id, patient_id, prompt_id, ordinal, channel, state, attempts, due_at, \
                  expires_at, created_at, device_id, sent_at, done_at, lane) \
                  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
@@ -52,8 +52,8 @@ pub(super) fn insert_rows(tx: &mut Tx<'_>, rows: &[NewDelivery]) -> Result<()> {
             .bind::<Array<Nullable<Uid>>, _>(column(rows, |row| row.device_id))
             .bind::<Array<Nullable<TimestampTz>>, _>(column(rows, |row| row.sent_at))
             .bind::<Array<Nullable<TimestampTz>>, _>(column(rows, |row| row.done_at))
-            .bind::<Array<Integer>, _>(column(rows, |row| row.lane))
-            .execute(conn)?;
+            .bind::<Array<Integer>, _>(column(rows, |row| row.lane));
+            Prepared(insert).run_on(conn)?;
         }
         AnyConnection::Sqlite(conn) => {
             for row in rows {
