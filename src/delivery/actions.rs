@@ -164,7 +164,7 @@ async fn deliver_part(
     lighter::judge_again(state, channel.name(), (&prompts, felt), &mut turns, now).await?;
     let (mut outcomes, mut going) = (Outcomes::default(), Vec::new());
     for (one, verdict) in turns {
-        let known = || Some((one, keys.get(&one.patient)?.clone()?, abouts.get(&one.id)?.clone()));
+        let mut known = || Some((one, keys.get(&one.patient)?.clone()?, abouts.remove(&one.id)?));
         match (verdict, one.device) {
             (Verdict::Send, _) => going.extend(known()),
             (Verdict::Wait(until), None) => outcomes.again.push((one.id, until, 0)),
@@ -235,9 +235,9 @@ fn note_lateness(outcomes: &Outcomes, now: Timestamp) {
     // Those that another process has left to this one.
     let is_first = |(one, left): &&(Leased, Left)| left.is_sent() && one.sent_at.is_none() && one.attempts == 1;
     let left_here = outcomes.of_device.iter().filter(is_first).map(|(one, _)| one);
+    let lateness = metrics::histogram!("afterglow_delivery_lateness_seconds");
     for one in outcomes.sent.iter().chain(to_devices).chain(left_here) {
-        let late = now.duration_since(one.due_at).as_secs_f64().max(0.0);
-        metrics::histogram!("afterglow_delivery_lateness_seconds").record(late);
+        lateness.record(now.duration_since(one.due_at).as_secs_f64().max(0.0));
     }
 }
 
