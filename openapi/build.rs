@@ -1,6 +1,7 @@
 //! What the crate embeds beside its sources: the migrations, and the committed OpenAPI document. A server sends it as
 //! one line, and reads of it when it starts only what its layers ask for.
 
+use std::error::Error;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -9,21 +10,20 @@ const DOCUMENT: &str = "openapi/openapi.json";
 /// What the layers read of an operation.
 const READ: [&str; 3] = ["parameters", "security", "x-deprecation"];
 
-fn main() {
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=migrations");
     println!("cargo:rerun-if-changed={DOCUMENT}");
-    let text = std::fs::read_to_string(DOCUMENT).unwrap();
+    let text = std::fs::read_to_string(DOCUMENT)?;
     // The command that makes the document anew has emptied the file before this runs.
     let document: Value = text.parse().unwrap_or_else(|error| {
         println!("cargo:warning={DOCUMENT}: {error}; this build serves no operation");
         json!({ "paths": {} })
     });
-    let folder = std::env::var("OUT_DIR").unwrap();
-    let write = |name: &str, document: &Value| {
-        std::fs::write(Path::new(&folder).join(name), document.to_string()).unwrap();
-    };
-    write("openapi.json", &document);
-    write("operations.json", &operations(&document));
+    #[expect(clippy::disallowed_methods, reason = "cargo tells a build script its folder so")]
+    let folder = std::env::var("OUT_DIR")?;
+    std::fs::write(Path::new(&folder).join("openapi.json"), document.to_string())?;
+    std::fs::write(Path::new(&folder).join("operations.json"), operations(&document).to_string())?;
+    Ok(())
 }
 
 /// Returns the document with nothing in it but the operations, and with nothing in these but what is read.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use diesel::backend::Backend;
+use diesel::dsl::sql;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{Array, BigInt, HasSqlType, Integer, Nullable};
+use diesel::sql_types::{Array, BigInt, Bool, HasSqlType, Integer, Nullable};
 use jiff::Timestamp;
 
 use super::model::{
@@ -16,7 +17,7 @@ use super::model::{
 };
 use crate::db::schema::{changes, closings, patient_heads, revocations};
 use crate::db::{AnyConnection, At, Both, Prepared, Signal, TimestampTz, Topic, Tx, Uid};
-use crate::kernel::id::{Account, Any, Patient, Session};
+use crate::kernel::id::{Account, Any, Grant, Patient, Session};
 use crate::kernel::{Error, Id, Result};
 
 /// The most things named in one statement.
@@ -375,27 +376,31 @@ pub fn list_numbered(
     Ok(rows.into_iter().map(|(seq, entity, id)| Numbered { seq, entity: Entity::of(entity), id }).collect())
 }
 
-/// Lists the things of one kind to which an `op` was done after number `after`, by number, at most `limit`.
+/// Lists the grants to which an `op` was done after number `after`, by number, at most `limit`. Rests on the index
+/// `changes_grants`.
 ///
 /// # Errors
 ///
 /// When they cannot be read.
-pub fn list_since(
+pub fn list_grants_since(
     tx: &mut Tx<'_>,
     patient: Id<Patient>,
-    (entity, op): (Entity, Op),
+    op: Op,
     after: i64,
     limit: i64,
-) -> Result<Vec<Id<Any>>> {
-    let later = changes::table.filter(changes::patient_id.eq(patient)).filter(changes::seq.gt(after));
-    let found = later
-        .filter(changes::entity.eq(entity.number()))
+) -> Result<Vec<Id<Grant>>> {
+    // Written out, not bound: only then the partial index serves.
+    let of_grant = sql::<Bool>(&format!("changes.entity = {}", Entity::Grant.number()));
+    let found = changes::table
+        .filter(changes::patient_id.eq(patient))
+        .filter(changes::seq.gt(after))
+        .filter(of_grant)
         .filter(changes::op.eq(op.number()))
         .order(changes::seq)
         .limit(limit)
         .select(changes::entity_id)
-        .load(tx.conn())?;
-    Ok(found)
+        .load::<Id<Any>>(tx.conn())?;
+    Ok(found.into_iter().map(Id::typed).collect())
 }
 
 /// Whether a thing was deleted, brought back or given an earlier revision after number `after`.

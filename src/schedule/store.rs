@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use diesel::dsl::{exists, min};
+use diesel::dsl::{exists, min, not};
 use diesel::prelude::*;
 use jiff::Timestamp;
 
@@ -56,14 +56,19 @@ pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
         .filter(entries::deleted_at.is_null())
         .filter(entries::draft.eq(false));
     let (least, more) = Sections::ENTRY.range();
-    let shared = grant_items::table
-        .inner_join(grants::table.on(grants::id.eq(grant_items::grant_id).and(grants::patient_id.eq(patient))))
-        .filter(grant_items::patient_id.eq(patient))
+    // Nested, so that the grants of an entry are looked up by their ids: joined, SQLite compared each open grant of the
+    // patient with each item of all of them.
+    let open = grants::table
+        .filter(grants::patient_id.eq(grant_items::patient_id))
+        .filter(grants::id.eq(grant_items::grant_id))
         .filter(grants::sections.ge(least))
         .filter(grants::sections.lt(more))
         .filter(grants::closed_at.is_null())
-        .filter(grants::expires_at.is_null().or(grants::expires_at.gt(now)))
-        .select(grant_items::item_id);
+        .filter(grants::expires_at.is_null().or(grants::expires_at.gt(now)));
+    let shared = grant_items::table
+        .filter(grant_items::patient_id.eq(entries::patient_id))
+        .filter(grant_items::item_id.eq(entries::id))
+        .filter(exists(open));
     let closing = grants::table
         .filter(grants::patient_id.eq(patient))
         .filter(grants::closed_at.is_null())
@@ -83,7 +88,7 @@ pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
         .select(changes::at);
     let settings = patient_settings::table.filter(patient_settings::patient_id.eq(patient));
     let found: HoldsRow = Both(diesel::select((
-        (exists(links), exists(written), exists(written.filter(entries::id.ne_all(shared))), exists(worked)),
+        (exists(links), exists(written), exists(written.filter(not(exists(shared)))), exists(worked)),
         (closing.single_value(), own.single_value()),
         (
             settings.select(patient_settings::cautions).single_value(),
@@ -108,15 +113,16 @@ pub fn awaits_activity<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
 /// write: it is cheap, and errs towards true.
 pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
     let (least, more) = Sections::ENTRY.range();
-    let opened = grant_items::table
-        .inner_join(
-            grants::table.on(grants::id.eq(grant_items::grant_id).and(grants::patient_id.eq(grant_items::patient_id))),
-        )
-        .filter(grant_items::patient_id.eq(entries::patient_id))
-        .filter(grant_items::item_id.eq(entries::id))
+    let open = grants::table
+        .filter(grants::patient_id.eq(grant_items::patient_id))
+        .filter(grants::id.eq(grant_items::grant_id))
         .filter(grants::sections.ge(least))
         .filter(grants::sections.lt(more))
         .filter(grants::closed_at.is_null());
+    let opened = grant_items::table
+        .filter(grant_items::patient_id.eq(entries::patient_id))
+        .filter(grant_items::item_id.eq(entries::id))
+        .filter(exists(open));
     let awaits = patients::table.filter(patients::id.eq(access.patient())).select(patients::awaits_activity);
     let newest: Vec<(bool, Option<bool>)> = Both(
         entries::table

@@ -10,7 +10,7 @@ use crate::changes::{self, Change, Entity, Op};
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
 use crate::journal::store::{RuleFacts, find_rule_facts};
-use crate::kernel::id::{Any, Entry, Grant};
+use crate::kernel::id::{Entry, Grant};
 use crate::kernel::{Error, Id, Result};
 
 /// The grants named in one statement.
@@ -69,9 +69,9 @@ pub fn revoke(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, of: Option
         keep_closed(tx, access, (id, doc))?;
         doc.clone()
     };
-    let made = changes::list_since(tx, access.patient(), (Entity::Grant, Op::Create), seen, i64::MAX)?;
+    let made = changes::list_grants_since(tx, access.patient(), Op::Create, seen, i64::MAX)?;
     for some in made.chunks(AT_ONCE) {
-        for row in store::list_among(tx, access, &ids(some))? {
+        for row in store::list_among(tx, access, some)? {
             if row.key.closed_at.is_none() {
                 withdraw(tx, access, &doc, &row)?;
             }
@@ -96,10 +96,6 @@ fn keep_closed(tx: &mut Tx<'_>, access: &Access<Write>, (id, doc): (Id<Grant>, &
     let key = GrantKey { closed_at: Some(At(access.now())), ..row.key };
     store::insert(tx, &GrantRow { key, ..row }, &[], false)?;
     access.record(tx, Change::new(Entity::Grant, id, key.version, Op::Delete))
-}
-
-fn ids(things: &[Id<Any>]) -> Vec<Id<Grant>> {
-    things.iter().map(|id| id.typed()).collect()
 }
 
 /// Returns the entries that were revoked after `seen` for a reader of `doc`, a grant by rule; `None` if a revocation

@@ -606,6 +606,37 @@ async fn of_a_long_history_an_answer_reads_the_infusions_that_matter_to_it() {
     assert_eq!(ann.get(&ann.my("/window")).send().await.ok().body["day"], 0);
 }
 
+/// A patient may have many grants, items in them, and changes. To look through all of them for each entry that they write
+/// held up the one writer of SQLite for everybody else.
+#[actix_web::test]
+async fn an_entry_that_falls_under_rules_of_sharing_looks_through_no_set_of_the_patient() {
+    listen();
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    for _ in 0..2 {
+        let rule = json!({ "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" },
+            "visible_at_once": true });
+        ann.put(&ann.my(&format!("/grants/{}", new_id(&app))), rule).send().await.ok();
+    }
+    for text in ["Lake", "River", "Sea"] {
+        ann.writes(reflection(text)).await;
+    }
+    heard(&app);
+    ann.writes(reflection("Well")).await;
+    let ran: BTreeSet<String> = heard(&app).into_iter().map(|text| text.replace(['`', '"'], "")).collect();
+    let about = |what: &str| ran.iter().filter(|text| text.contains(what)).collect::<Vec<_>>();
+    let (facts, revoked) = (about("NOT (EXISTS (SELECT grant_items"), about("changes.entity = 4"));
+    assert!(facts.len() == 1 && revoked.len() == 1, "a plan was made, and revocations were looked for: {ran:#?}");
+    if let Backend::Sqlite(_) = &app.database.backend {
+        let mut sql = Sql::open(&app.database.backend);
+        for text in about("grant_items").into_iter().filter(|text| text.starts_with("SELECT")) {
+            let plan = plan_of(&mut sql, text);
+            assert!(!plan.lines().any(|step| step.contains("grant_items") && !step.contains("item_id=?")), "{plan}");
+        }
+        assert!(plan_of(&mut sql, revoked[0]).contains("changes_grants"));
+    }
+}
+
 /// The plan of a statement that is prepared, whatever its values are.
 fn plan_of(sql: &mut Sql, statement: &str) -> String {
     use diesel::RunQueryDsl as _;

@@ -115,14 +115,13 @@ fn was_revoked(
 ///
 /// When they cannot be read.
 pub fn list_revoked_since(tx: &mut Tx<'_>, access: &Access<Write>, seen: i64) -> Result<Option<Vec<GrantDoc>>> {
-    let closed = changes::list_since(tx, access.patient(), (Entity::Grant, Op::Delete), seen, COMPARED + 1)?;
+    let closed = changes::list_grants_since(tx, access.patient(), Op::Delete, seen, COMPARED + 1)?;
     if closed.len() > usize::try_from(COMPARED).unwrap_or(usize::MAX) {
         return Ok(None);
     }
     let mut revoked = Vec::new();
     for some in closed.chunks(AT_ONCE) {
-        let ids: Vec<Id<Grant>> = some.iter().map(|id| id.typed()).collect();
-        for row in store::list_among(tx, access, &ids)? {
+        for row in store::list_among(tx, access, some)? {
             let expired = row.key.expires_at.zip(row.key.closed_at).is_some_and(|(until, closed)| until.0 <= closed.0);
             let doc = Error::skip_damaged(open(access.keys()?, access.patient(), &row))?;
             revoked.extend(doc.filter(|_| !expired));
