@@ -8,7 +8,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{Array, BigInt, Bool, HasSqlType, Integer, Nullable};
+use diesel::sql_types::{Array, BigInt, HasSqlType, Integer, Nullable};
 use jiff::Timestamp;
 
 use super::model::{
@@ -390,11 +390,11 @@ pub fn list_grants_since(
     limit: i64,
 ) -> Result<Vec<Id<Grant>>> {
     // Written out, not bound: only then the partial index serves.
-    let of_grant = sql::<Bool>(&format!("changes.entity = {}", Entity::Grant.number()));
+    let grant = sql::<Integer>(&Entity::Grant.number().to_string());
     let found = changes::table
         .filter(changes::patient_id.eq(patient))
         .filter(changes::seq.gt(after))
-        .filter(of_grant)
+        .filter(changes::entity.eq(grant))
         .filter(changes::op.eq(op.number()))
         .order(changes::seq)
         .limit(limit)

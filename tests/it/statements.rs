@@ -616,7 +616,7 @@ async fn an_entry_that_falls_under_rules_of_sharing_looks_through_no_set_of_the_
     for _ in 0..2 {
         let rule = json!({ "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" },
             "visible_at_once": true });
-        ann.put(&ann.my(&format!("/grants/{}", new_id(&app))), rule).send().await.ok();
+        ann.put(&ann.my(&format!("/grants/{}", new_id(&app))), rule).send().await.created();
     }
     for text in ["Lake", "River", "Sea"] {
         ann.writes(reflection(text)).await;
