@@ -471,7 +471,8 @@ fn header_differs<T: ItemKind>(
         return Ok(false);
     }
     let needed = Needed::contexts([then.occurred_at, now.occurred_at]);
-    let around = course::background(tx, access, needed)?.open_in_unit(access.keys()?, access.patient())?;
+    let around = course::background(tx, access, needed)?;
+    let around = around.open_in_unit(tx, access.keys()?, access.patient())?;
     let shown =
         |at: &Circumstances| (at.local_date(|instant| around.zone_at(instant)), around.context(at.occurred_at).phase);
     Ok(shown(then) != shown(now))

@@ -152,7 +152,8 @@ fn find_shared<T: ItemPresenter, F: Filter<T>, A>(
     filter: &F,
     page: PageRequest<ReaderPosition>,
 ) -> Result<SharedRows<T>> {
-    let around = course::background(tx, access, Needed::All)?.open(access.keys()?, access.patient())?;
+    let around = course::background(tx, access, Needed::All)?;
+    let around = around.open_in_unit(tx, access.keys()?, access.patient())?;
     let mut shared = SharedRows { rows: Vec::new(), around, next: None };
     let scan = filter.scan();
     // A reader sees done items only.

@@ -151,7 +151,7 @@ async fn fault_after_an_outage_every_missed_push_fires_at_once_on_every_device()
 }
 
 /// Lets the database refuse a kind of write to a table, with these words.
-fn refuse(app: &TestApp, (event, table): (&str, &str), words: &str) {
+pub fn refuse(app: &TestApp, (event, table): (&str, &str), words: &str) {
     let mut sql = Sql::open(&app.database.backend);
     let trigger = match &sql {
         Sql::Sqlite(_) => {
@@ -167,7 +167,7 @@ fn refuse(app: &TestApp, (event, table): (&str, &str), words: &str) {
 }
 
 /// Ends what [`refuse`] has begun.
-fn refuse_no_more(app: &TestApp) {
+pub fn refuse_no_more(app: &TestApp) {
     let mut sql = Sql::open(&app.database.backend);
     let end = match &sql {
         Sql::Sqlite(_) => "DROP TRIGGER refusal",

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::account_life::into_a_folder;
 use crate::delivery::{World, minutes};
+use crate::known_faults::{refuse, refuse_no_more};
 use crate::support::accounts::disable;
 use crate::support::app::{TestApp, document, new_id};
 use crate::support::authenticator::with_passkey;
@@ -635,6 +636,38 @@ async fn an_entry_that_falls_under_rules_of_sharing_looks_through_no_set_of_the_
         }
         assert!(plan_of(&mut sql, revoked[0]).contains("changes_grants"));
     }
+}
+
+#[actix_web::test]
+async fn what_a_therapists_list_opened_is_kept_only_if_its_unit_is_stored() {
+    listen();
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let records = async |hours| drop(theo.records(&ann, app.now() - SignedDuration::from_hours(hours)).await);
+    records(288).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    ann.opens(&entry, &["text"], &theo).await;
+    // Whether an answer to Ann reads all infusions: what is kept is not of use to it.
+    let reads_all = async || {
+        heard(&app);
+        ann.entry(&entry).await.ok();
+        let plain = |text: &String| text.replace(['`', '"'], "");
+        let around: Vec<String> =
+            heard(&app).iter().map(plain).filter(|text| text.contains("FROM infusions")).collect();
+        let by_id = |text: &String| ["infusions.id IN (", "infusions.id = ANY("].iter().any(|by| text.contains(by));
+        assert!(!around.is_empty());
+        !around.iter().all(by_id)
+    };
+    // A new infusion: what is kept is old. The list opens it, but the row in Ann's log cannot be written.
+    records(192).await;
+    refuse(&app, ("INSERT", "audit_log"), "no");
+    assert!(!theo.reads(&ann, "/entries").await.status.is_success());
+    refuse_no_more(&app);
+    assert!(reads_all().await, "what was undone was kept");
+
+    records(96).await;
+    assert_eq!(theo.finds(&ann).await, [entry.clone()]);
+    assert!(!reads_all().await, "what is stored is kept");
 }
 
 /// The plan of a statement that is prepared, whatever its values are.

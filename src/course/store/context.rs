@@ -115,10 +115,10 @@ fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: Option<&[Id<Infusion>]>) ->
 }
 
 impl SealedContextSource {
-    /// Opens both. What does not open is left out: a damaged infusion does not keep what was written from being read.
+    /// Opens both after the unit that read them. What does not open is left out: a damaged infusion does not keep what
+    /// was written from being read.
     ///
     /// What opened whole is kept: to open and read it again for every answer took longer the more infusions there were.
-    /// So this is for what is committed: after the unit, or in one that changes no infusion.
     pub fn open(&self, keys: &Keys, patient: Id<Patient>) -> Result<ContextSource> {
         let (source, opened) = self.opened(keys, patient)?;
         if let Some(opened) = opened {
@@ -127,9 +127,16 @@ impl SealedContextSource {
         Ok(source)
     }
 
-    /// Opens both as [`Self::open`] does, in a unit that may have changed an infusion: nothing is kept.
-    pub fn open_in_unit(&self, keys: &Keys, patient: Id<Patient>) -> Result<ContextSource> {
-        Ok(self.opened(keys, patient)?.0)
+    /// Opens both as [`Self::open`] does, in the unit that read them. Nothing is kept before the unit is durable: it may
+    /// have read what it changed, or on SQLite what others in its batch did. If that is undone, another change takes the
+    /// same number.
+    pub fn open_in_unit(&self, tx: &mut Tx<'_>, keys: &Keys, patient: Id<Patient>) -> Result<ContextSource> {
+        let (source, opened) = self.opened(keys, patient)?;
+        if let Some(opened) = opened {
+            let keys = keys.clone();
+            tx.after_commit(move || keys.keep(Arc::new(opened)));
+        }
+        Ok(source)
     }
 
     /// Opens both. Answers also what can be kept.
