@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let text = std::fs::read_to_string(DOCUMENT)?;
     // The command that makes the document anew has emptied the file before this runs.
     let document: Value = text.parse().unwrap_or_else(|error| {
-        println!("cargo:warning={DOCUMENT}: {error}; this build serves no operation");
+        println!("cargo:warning={DOCUMENT}: {error}; a server of this build does not start");
         json!({ "paths": {} })
     });
     #[expect(clippy::disallowed_methods, reason = "cargo tells a build script its folder so")]

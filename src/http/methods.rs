@@ -98,9 +98,13 @@ impl Methods {
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] for what is no such document.
+    /// [`Error::Internal`] for what is no such document, and for one without operations: the router would still serve
+    /// them, with no check of their queries.
     pub fn of(document: &str) -> Result<Self> {
         let document: Document = serde_json::from_str(document).map_err(|error| Error::Internal(Box::new(error)))?;
+        if document.paths.is_empty() {
+            return Err(Error::internal("the OpenAPI document has no operations: make it anew, and build again"));
+        }
         let mut table = Self::default();
         for (template, item) in document.paths {
             let operations = [
@@ -213,6 +217,12 @@ fn split(path: &str) -> Split<'_, char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_does_not_start_with_a_document_that_has_no_operations() {
+        assert!(Methods::of(r#"{ "paths": {} }"#).is_err());
+        assert!(Methods::of(r#"{ "paths": { "/a": { "get": {} } } }"#).is_ok());
+    }
 
     /// Returns the query parameter that marks the template whose operations are found.
     fn found(table: &Methods, path: &str) -> Option<String> {
