@@ -131,6 +131,11 @@ impl PlanChanges {
         Ok(Self { prompts, next_plan_at, awaits_activity: plan.awaits_activity })
     }
 
+    /// Whether a prompt whose time had come at `now` is taken back. Delivery may be about to mark it.
+    pub(super) fn take_back(&self, now: Timestamp) -> bool {
+        self.prompts.iter().any(|(_, row)| row.due_at.0 <= now)
+    }
+
     /// Stores them, and notes that a plan was made.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub struct PreparedPlan {
 }
 
 impl PreparedPlan {
-    /// Makes a plan, unless more than prompts is to be changed with it.
+    /// Makes a plan, unless more than prompts to come is to be changed with it.
     ///
     /// # Errors
     ///
@@ -42,6 +42,9 @@ impl PreparedPlan {
             return Ok(None);
         }
         let plan = PlanChanges::make(tx, access, protocols, sources)?;
+        if plan.take_back(access.now()) {
+            return Ok(None);
+        }
         Ok(Some(Self { plan, number, first_version: tx.first_version(), waiting }))
     }
 

@@ -162,6 +162,17 @@ async fn a_session_whose_end_nobody_recorded_is_ended_in_the_unit_that_plans() {
 }
 
 #[actix_web::test]
+async fn what_went_out_about_a_session_that_never_was_is_taken_back_in_the_unit_that_plans() {
+    let (app, _theo, ann) = planned().await;
+    app::advance(&app.server.state, &LogChannel, app.now() + hours(4)).await.unwrap();
+    let out = ann.prompts().await.iter().any(|prompt| prompt["state"] == "due" || prompt["state"] == "delivered");
+    assert!(out, "the landing check went out");
+    assert!(prepared(&ann).await.is_some(), "it stays");
+    Sql::open(&app.database.backend).run("DELETE FROM infusions");
+    assert!(prepared(&ann).await.is_none(), "delivery may be about to mark it");
+}
+
+#[actix_web::test]
 async fn the_background_work_makes_a_plan_once_wherever_it_is_stored() {
     listen();
     let (app, _theo, _ann) = planned().await;
