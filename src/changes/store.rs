@@ -16,7 +16,7 @@ use super::model::{
     Revocation,
 };
 use crate::db::schema::{changes, closings, patient_heads, revocations};
-use crate::db::{AnyConnection, At, Both, Prepared, Signal, TimestampTz, Topic, Tx, Uid};
+use crate::db::{AnyConnection, At, Both, Prepared, Signal, TimestampTz, Topic, Tx, Uid, rounded};
 use crate::kernel::id::{Account, Any, Grant, Patient, Session};
 use crate::kernel::{Error, Id, Result};
 
@@ -376,8 +376,8 @@ pub fn list_numbered(
     Ok(rows.into_iter().map(|(seq, entity, id)| Numbered { seq, entity: Entity::of(entity), id }).collect())
 }
 
-/// Lists the grants to which an `op` was done after number `after`, by number, at most `limit`. Rests on the index
-/// `changes_grants`.
+/// Lists the grants to which an `op` was done after number `after`, each with the number of that change, the newest
+/// first, at most `limit`. Rests on the index `changes_grants`.
 ///
 /// # Errors
 ///
@@ -388,7 +388,7 @@ pub fn list_grants_since(
     op: Op,
     after: i64,
     limit: i64,
-) -> Result<Vec<Id<Grant>>> {
+) -> Result<Vec<(i64, Id<Grant>)>> {
     // Written out, not bound: only then the partial index serves.
     let grant = sql::<Integer>(&Entity::Grant.number().to_string());
     let found = changes::table
@@ -396,11 +396,11 @@ pub fn list_grants_since(
         .filter(changes::seq.gt(after))
         .filter(changes::entity.eq(grant))
         .filter(changes::op.eq(op.number()))
-        .order(changes::seq)
+        .order(changes::seq.desc())
         .limit(limit)
-        .select(changes::entity_id)
-        .load::<Id<Any>>(tx.conn())?;
-    Ok(found.into_iter().map(Id::typed).collect())
+        .select((changes::seq, changes::entity_id))
+        .load::<(i64, Id<Any>)>(tx.conn())?;
+    Ok(found.into_iter().map(|(number, id)| (number, id.typed())).collect())
 }
 
 /// Whether a thing was deleted, brought back or given an earlier revision after number `after`.
@@ -468,6 +468,34 @@ pub fn number_of(
         .first(tx.conn())
         .optional()?;
     Ok(number)
+}
+
+/// Returns the numbers of the changes that brought things of one kind to these versions, as [`number_of`] does for one.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub fn numbers_of(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    entity: Entity,
+    things: &[(Id<Any>, i64)],
+) -> Result<BTreeMap<Id<Any>, i64>> {
+    let mut numbers = BTreeMap::new();
+    for some in things.chunks(AT_ONCE) {
+        let ids: Vec<Id<Any>> = some.iter().map(|(id, _)| *id).collect();
+        let own = changes::table.filter(changes::patient_id.eq(patient));
+        let of = own
+            .filter(changes::entity_id.eq_any(rounded(&ids)))
+            .filter(changes::entity.eq(entity.number()))
+            .order(changes::seq.desc())
+            .select((changes::entity_id, changes::version, changes::seq));
+        let rows: Vec<(Id<Any>, i64, i64)> = Both(Prepared(of)).load(tx.conn())?;
+        // The oldest of several comes last.
+        let wanted = rows.into_iter().filter(|(id, version, _)| some.contains(&(*id, *version)));
+        numbers.extend(wanted.map(|(id, _, number)| (id, number)));
+    }
+    Ok(numbers)
 }
 
 /// Returns the versions that the last changes of these things of one kind made. One that never changed has none.

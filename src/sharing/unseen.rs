@@ -37,7 +37,7 @@ pub fn put_unseen(
         made => made?,
     };
     for entry in revoked {
-        store::delete_item(tx, access, id, entry.any())?;
+        store::delete_item(tx, access, &[id], entry.any())?;
     }
     for old in replaced {
         match delete(tx, access, *old) {
@@ -70,6 +70,7 @@ pub fn revoke(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Grant>, of: Option
         doc.clone()
     };
     let made = changes::list_grants_since(tx, access.patient(), Op::Create, seen, i64::MAX)?;
+    let made: Vec<Id<Grant>> = made.into_iter().rev().map(|(_, id)| id).collect();
     for some in made.chunks(AT_ONCE) {
         for row in store::list_among(tx, access, some)? {
             if row.key.closed_at.is_none() {
@@ -86,7 +87,7 @@ fn withdraw(tx: &mut Tx<'_>, access: &Access<Write>, revoked: &GrantDoc, row: &G
     match covers(tx, access, revoked, &doc)? {
         Covers::Nothing => Ok(()),
         Covers::All => end(tx, access, &[row.key]),
-        Covers::Entry(entry) => store::delete_item(tx, access, row.key.id, entry.any()),
+        Covers::Entry(entry) => store::delete_item(tx, access, &[row.key.id], entry.any()),
     }
 }
 

@@ -624,10 +624,10 @@ async fn an_entry_that_falls_under_rules_of_sharing_looks_through_no_set_of_the_
     }
     heard(&app);
     ann.writes(reflection("Well")).await;
-    let ran: BTreeSet<String> = heard(&app).into_iter().map(|text| text.replace(['`', '"'], "")).collect();
+    let ran: Vec<String> = heard(&app).into_iter().map(|text| text.replace(['`', '"'], "")).collect();
     let about = |what: &str| ran.iter().filter(|text| text.contains(what)).collect::<Vec<_>>();
     let (facts, revoked) = (about("NOT (EXISTS (SELECT grant_items"), about("changes.entity = 4"));
-    assert!(facts.len() == 1 && revoked.len() == 1, "a plan was made, and revocations were looked for: {ran:#?}");
+    assert!(facts.len() == 1 && revoked.len() == 1, "a plan, and one look for revocations for both rules: {ran:#?}");
     if let Backend::Sqlite(_) = &app.database.backend {
         let mut sql = Sql::open(&app.database.backend);
         for text in about("grant_items").into_iter().filter(|text| text.starts_with("SELECT")) {

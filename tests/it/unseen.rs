@@ -302,6 +302,24 @@ async fn an_entry_that_was_revoked_stays_out_of_a_rule_that_it_falls_under_later
 }
 
 #[actix_web::test]
+async fn an_entry_that_was_revoked_falls_under_the_rules_that_were_made_since() {
+    let (app, theo, _, ann) = three().await;
+    let (before, since) = (new_id(&app), new_id(&app));
+    ann.put(&ann.my(&format!("/grants/{before}")), rule("reflection", &theo)).send().await.created();
+    let entry = ann.writes(reflection("Lake")).await;
+    let of = json!({ "target": { "type": "entry", "id": entry } });
+    is(&ann.pushes(&revoke(&ann, &new_id(&app), seen(&ann).await, of)).await, "applied");
+    is(&ann.pushes(&mutation(&ann, "entry", &entry, 1, json!({ "header": { "kind": "dream" } }))).await, "applied");
+    ann.put(&ann.my(&format!("/grants/{since}")), rule("reflection", &theo)).send().await.created();
+    assert!(theo.finds(&ann).await.is_empty());
+    let again = json!({ "header": { "kind": "reflection" } });
+    is(&ann.pushes(&mutation(&ann, "entry", &entry, 2, again)).await, "applied");
+    assert_eq!(theo.finds(&ann).await, [entry.as_str()], "the patient decided so after the revocation");
+    ann.delete(&ann.my(&format!("/grants/{since}"))).send().await.no_content();
+    assert!(theo.finds(&ann).await.is_empty(), "it stays out of the rule from before");
+}
+
+#[actix_web::test]
 async fn i11_what_came_back_from_deletion_is_not_opened_by_a_share_from_before() {
     let (app, theo, _, ann) = three().await;
     let entry = ann.writes(reflection("Lake")).await;

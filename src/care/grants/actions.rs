@@ -1,5 +1,7 @@
 //! The sealed document of a grant, and the upkeep of the grants' items.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::model::{GrantDoc, Reader, Sections, Target};
@@ -13,7 +15,7 @@ use crate::kernel::{Entropy, Error, Id, Result, limits};
 use crate::vault::{Keys, Purpose, SealContext};
 
 /// The maximum number of revocations with which a grant is compared. A phone that has missed more has to ask the person.
-const COMPARED: i64 = 1000;
+const COMPARED: usize = 1000;
 
 /// The grants named in one statement.
 const AT_ONCE: usize = 200;
@@ -79,33 +81,47 @@ pub fn on_entry(
     answers_prompt: bool,
     before: bool,
 ) -> Result<()> {
+    let (mut matching, mut others) = (Vec::new(), Vec::new());
     for row in store::list_by_rule(tx, access)? {
         // A rule that does not open opens nothing new, and what has changed leaves it.
         let doc = Error::skip_damaged(open(access.keys()?, access.patient(), &row))?;
-        let falls = doc.filter(|doc| doc.rule().is_some_and(|rule| rule.matches(kind, answers_prompt)));
-        if let Some(doc) = falls {
-            if was_revoked(tx, access, (&row.key, &doc), entry)? {
-                continue;
-            }
-            store::insert_item(tx, access, row.key.id, (entry.any(), occurred_at))?;
-        } else if before {
-            store::delete_item(tx, access, row.key.id, entry.any())?;
+        match doc.filter(|doc| doc.rule().is_some_and(|rule| rule.matches(kind, answers_prompt))) {
+            Some(doc) => matching.push((row.key, doc.reader)),
+            None => others.push(row.key.id),
         }
+    }
+    let matching = without_revoked(tx, access, &matching, entry)?;
+    store::insert_item(tx, access, &matching, (entry.any(), occurred_at))?;
+    if before {
+        store::delete_item(tx, access, &others, entry.any())?;
     }
     Ok(())
 }
 
-/// Whether a grant of this entry alone, to a reader of a grant by rule, was revoked since that was made: the entry then
-/// stays out of it.
-fn was_revoked(
+/// Returns those of some grants by rule, each with its reader, that this entry may enter. It stays out of one if a grant
+/// of the entry alone, to a reader of that one, was revoked since the rule was made, or if more was revoked since then
+/// than can be compared with. One look-up serves all rules.
+fn without_revoked(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
-    (rule, doc): (&GrantKey, &GrantDoc),
+    rules: &[(GrantKey, Reader)],
     entry: Id<Entry>,
-) -> Result<bool> {
-    let made = changes::number_of(tx, access.patient(), Entity::Grant, rule.id.any(), rule.version)?.unwrap_or(0);
-    let Some(revoked) = list_revoked_since(tx, access, made)? else { return Ok(true) };
-    Ok(revoked.iter().any(|revoked| revoked.target == Target::Entry(entry) && revoked.reader.overlaps(doc.reader)))
+) -> Result<Vec<Id<Grant>>> {
+    let things: Vec<_> = rules.iter().map(|(key, _)| (key.id.any(), key.version)).collect();
+    let numbers = changes::numbers_of(tx, access.patient(), Entity::Grant, &things)?;
+    let made = |key: &GrantKey| numbers.get(&key.id.any()).copied().unwrap_or(0);
+    let Some(oldest) = rules.iter().map(|(key, _)| made(key)).min() else { return Ok(Vec::new()) };
+    let mut ends = list_ends_since(tx, access, oldest)?;
+    let first = first_compared(&ends);
+    let compared = || rules.iter().filter(|(key, _)| made(key) >= first);
+    let since = compared().map(|(key, _)| made(key)).min().unwrap_or(i64::MAX);
+    ends.retain(|(number, _)| *number > since);
+    let mut revoked = open_revoked(tx, access, &ends)?;
+    revoked.retain(|(_, doc)| doc.target == Target::Entry(entry));
+    let is_out = |key: &GrantKey, reader: Reader| {
+        revoked.iter().any(|(number, doc)| *number > made(key) && doc.reader.overlaps(reader))
+    };
+    Ok(compared().filter(|(key, reader)| !is_out(key, *reader)).map(|(key, _)| key.id).collect())
 }
 
 /// Lists the grants that were revoked after the change `seen`, without those that expired: that is no decision. Returns
@@ -115,19 +131,42 @@ fn was_revoked(
 ///
 /// When they cannot be read.
 pub fn list_revoked_since(tx: &mut Tx<'_>, access: &Access<Write>, seen: i64) -> Result<Option<Vec<GrantDoc>>> {
-    let closed = changes::list_grants_since(tx, access.patient(), Op::Delete, seen, COMPARED + 1)?;
-    if closed.len() > usize::try_from(COMPARED).unwrap_or(usize::MAX) {
+    let ends = list_ends_since(tx, access, seen)?;
+    if seen < first_compared(&ends) {
         return Ok(None);
     }
+    Ok(Some(open_revoked(tx, access, &ends)?.into_iter().map(|(_, doc)| doc).collect()))
+}
+
+/// A grant that was ended, after the number of that change.
+type GrantEnd = (i64, Id<Grant>);
+
+/// Lists the grants that were ended after the change `seen`, the newest first: of more than can be compared with, the
+/// newest and one more.
+fn list_ends_since(tx: &mut Tx<'_>, access: &Access<Write>, seen: i64) -> Result<Vec<GrantEnd>> {
+    let most = i64::try_from(COMPARED + 1).unwrap_or(i64::MAX);
+    changes::list_grants_since(tx, access.patient(), Op::Delete, seen, most)
+}
+
+/// Returns the first number after which no more grants were ended than can be compared with.
+fn first_compared(ends: &[GrantEnd]) -> i64 {
+    ends.get(COMPARED).map_or(i64::MIN, |(number, _)| *number)
+}
+
+/// Opens grants that were ended, without those that expired, each with the number of its end.
+fn open_revoked(tx: &mut Tx<'_>, access: &Access<Write>, ends: &[GrantEnd]) -> Result<Vec<(i64, GrantDoc)>> {
+    // Of two ends of one grant the newest counts.
+    let ends: BTreeMap<Id<Grant>, i64> = ends.iter().rev().map(|(number, id)| (*id, *number)).collect();
+    let ids: Vec<Id<Grant>> = ends.keys().copied().collect();
     let mut revoked = Vec::new();
-    for some in closed.chunks(AT_ONCE) {
+    for some in ids.chunks(AT_ONCE) {
         for row in store::list_among(tx, access, some)? {
             let expired = row.key.expires_at.zip(row.key.closed_at).is_some_and(|(until, closed)| until.0 <= closed.0);
-            let doc = Error::skip_damaged(open(access.keys()?, access.patient(), &row))?;
-            revoked.extend(doc.filter(|_| !expired));
+            let doc = Error::skip_damaged(open(access.keys()?, access.patient(), &row))?.filter(|_| !expired);
+            revoked.extend(ends.get(&row.key.id).copied().zip(doc));
         }
     }
-    Ok(Some(revoked))
+    Ok(revoked)
 }
 
 /// The content of a grant with its items.

@@ -11,7 +11,7 @@ use crate::care::grants::model::Sections;
 use crate::changes;
 use crate::db::authentic::checked;
 use crate::db::schema::{grant_items, grants};
-use crate::db::{At, Both, Stored, Tx, columns};
+use crate::db::{AnyConnection, At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Any, Grant};
 use crate::kernel::{Id, Result};
 
@@ -51,11 +51,26 @@ pub fn move_item(tx: &mut Tx<'_>, access: &Access<Write>, of: Sections, (id, at)
     Ok(())
 }
 
-/// Adds an item to a grant, if it is not one of its items yet.
-pub fn insert_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Item) -> Result<()> {
-    let values = item_row(access, grant, item).signed(tx)?;
-    let inserted = Both(diesel::insert_into(grant_items::table).values(values).on_conflict_do_nothing());
-    if inserted.execute(tx.conn())? > 0 {
+/// Adds an item to those of `grants` of which it is not an item yet.
+pub fn insert_item(tx: &mut Tx<'_>, access: &Access<Write>, grants: &[Id<Grant>], item: Item) -> Result<()> {
+    if grants.is_empty() {
+        return Ok(());
+    }
+    let rows = grants.iter().map(|grant| item_row(access, *grant, item).signed(tx)).collect::<Result<Vec<_>>>()?;
+    let inserted = match tx.conn() {
+        AnyConnection::Pg(conn) => {
+            diesel::insert_into(grant_items::table).values(rows).on_conflict_do_nothing().execute(conn)?
+        }
+        AnyConnection::Sqlite(conn) => {
+            let mut inserted = 0;
+            for row in rows {
+                // Not `on_conflict_do_nothing`: diesel would write the text of the statement anew for each row.
+                inserted += diesel::insert_or_ignore_into(grant_items::table).values(row).execute(conn)?;
+            }
+            inserted
+        }
+    };
+    if inserted > 0 {
         changes::note_opened(tx, access.patient(), access.now(), vec![item.0]);
     }
     Ok(())
@@ -81,13 +96,16 @@ pub fn list_items(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>) -> 
     Ok(checked(tx, found)?.iter().map(|row| (row.item_id, row.occurred_at.0)).collect())
 }
 
-/// Takes an item out of one grant.
-pub fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>, item: Id<Any>) -> Result<()> {
+/// Takes an item out of `grants`.
+pub fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grants: &[Id<Grant>], item: Id<Any>) -> Result<()> {
+    if grants.is_empty() {
+        return Ok(());
+    }
     let deleted = diesel::delete(
         grant_items::table
             .filter(grant_items::patient_id.eq(access.patient()))
             .filter(grant_items::item_id.eq(item))
-            .filter(grant_items::grant_id.eq(grant)),
+            .filter(grant_items::grant_id.eq_any(grants.iter().copied())),
     );
     if deleted.execute(tx.conn())? > 0 {
         changes::note_opened(tx, access.patient(), access.now(), vec![item]);
