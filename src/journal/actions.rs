@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::comments;
 use super::model::{Entries, EntryContent};
-use super::store::EntryTable;
+use super::store::{EntryTable, has_other};
 use crate::care::grants;
 use crate::care::{Access, Write};
 use crate::changes::{FeedsPlan, Planner};
@@ -74,11 +74,13 @@ impl Item for Entries {
             return Err(Error::field("/prompt_id", NOT_YOUR_PROMPT));
         }
         let falls = (new.header.kind, now.prompt_id.is_some());
-        if before.map(|before| (before.kind, before.circumstances.prompt_id.is_some())) != Some(falls) {
-            grants::on_entry(tx, access, (id, now.occurred_at), falls.0.name(), falls.1, before.is_some())?;
-        }
+        let applies = before.map(|before| (before.kind, before.circumstances.prompt_id.is_some())) != Some(falls);
+        let opened =
+            applies && grants::on_entry(tx, access, (id, now.occurred_at), falls.0.name(), falls.1, before.is_some())?;
         Ok(match (new.is_takeaway() == old.is_some_and(EntryContent::is_takeaway), before) {
             (false, _) => FeedsPlan::Always,
+            // The plan asks whether there is an entry, and whether there is one that nobody else may read.
+            (true, None) if opened && has_other(tx, access, id)? => FeedsPlan::IfAwaited,
             (true, None) => FeedsPlan::Perhaps,
             (true, Some(_)) => FeedsPlan::IfAwaited,
         })

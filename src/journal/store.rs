@@ -1,5 +1,6 @@
 //! The rows of entries.
 
+use diesel::dsl::exists;
 use diesel::prelude::*;
 use jiff::Timestamp;
 
@@ -72,6 +73,15 @@ pub fn find_rule_facts(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>) -
         answers_prompt: header.circumstances.prompt_id.is_some(),
     });
     Ok(facts)
+}
+
+/// Whether there is a done entry beside `id`.
+pub(super) fn has_other(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>) -> Result<bool> {
+    let done = entries::table
+        .filter(entries::patient_id.eq(access.patient()))
+        .filter(entries::deleted_at.is_null())
+        .filter(entries::draft.eq(false));
+    Ok(Both(diesel::select(exists(done.filter(entries::id.ne(id))))).get_result(tx.conn())?)
 }
 
 /// Reads the newest mood and the newest distress of the done entries since `since`, opened, for the judgement on what

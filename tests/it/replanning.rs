@@ -320,6 +320,26 @@ async fn rule_what_waits_for_an_unshared_entry_comes_with_it_and_goes_when_it_is
 }
 
 #[actix_web::test]
+async fn rule_what_waits_for_an_entry_comes_with_the_first_one_also_if_a_rule_opens_it() {
+    let (app, _, ann, _) = planned().await;
+    app.set_clock("2026-03-13T09:00:00Z");
+    let rule = json!({ "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" } });
+    ann.put_grant(&new_id(&app), rule).send().await.created();
+    let waiting = async |ann: &Person| {
+        let prompts = ann.prompts().await;
+        ["d3.share", "d8.review"]
+            .map(|key| prompts.iter().any(|prompt| prompt["rule_key"] == key && prompt["state"] == "planned"))
+    };
+    assert_eq!(waiting(&ann).await, [false, false], "nothing to share, nothing to look over");
+    for text in ["Lake", "River"] {
+        ann.writes(reflection(text)).await;
+        assert_eq!(waiting(&ann).await, [false, true], "all is shared");
+    }
+    ann.writes(with(reflection("Sea"), json!({ "kind": "dream" }))).await;
+    assert_eq!(waiting(&ann).await, [true, true], "one is not");
+}
+
+#[actix_web::test]
 async fn rule_what_was_put_off_keeps_out_of_a_night_or_a_pause_that_is_set_afterwards() {
     let (app, _, ann, _) = planned().await;
     let own = waiting(&ann.prompts().await);

@@ -473,6 +473,22 @@ async fn a_unit_that_answers_a_prompt_makes_one_plan() {
 }
 
 #[actix_web::test]
+async fn an_entry_that_a_rule_opens_makes_no_plan_unless_it_is_the_first() {
+    listen();
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let rule = json!({ "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" } });
+    ann.put(&ann.my(&format!("/grants/{}", new_id(&app))), rule).send().await.created();
+    heard(&app);
+    ann.writes(reflection("Lake")).await;
+    assert_eq!(plans_made(&app), 1, "there is an entry now");
+    ann.writes(reflection("River")).await;
+    assert_eq!(plans_made(&app), 0, "there was one, and nothing is unshared");
+    ann.writes(with(reflection("Sea"), json!({ "kind": "dream" }))).await;
+    assert_eq!(plans_made(&app), 1, "nobody else may read it");
+}
+
+#[actix_web::test]
 async fn what_most_requests_run_stays_prepared() {
     listen();
     let app = TestApp::start().await;
@@ -624,6 +640,10 @@ async fn an_entry_that_falls_under_rules_of_sharing_looks_through_no_set_of_the_
     }
     heard(&app);
     ann.writes(reflection("Well")).await;
+    ann.put(&ann.my(&format!("/pauses/{}", new_id(&app))), json!({ "until": until_tomorrow(&app) }))
+        .send()
+        .await
+        .created();
     let ran: Vec<String> = heard(&app).into_iter().map(|text| text.replace(['`', '"'], "")).collect();
     let about = |what: &str| ran.iter().filter(|text| text.contains(what)).collect::<Vec<_>>();
     let (facts, revoked) = (about("NOT (EXISTS (SELECT grant_items"), about("changes.entity = 4"));

@@ -70,9 +70,9 @@ pub fn open_doc(keys: &Keys, patient: Id<Patient>, id: Id<Grant>, doc: &[u8]) ->
     keys.open_json(&place(patient, id), doc)
 }
 
-/// Adds an entry to the grants by rule that it matches now. Called when it has become done, and when its kind or
-/// whether it answers a prompt has changed. In the second case `before` is true: the entry leaves the grants that it no
-/// longer matches.
+/// Adds an entry to the grants by rule that it matches now, and answers whether one of them opens it. Called when it has
+/// become done, and when its kind or whether it answers a prompt has changed. In the second case `before` is true: the
+/// entry leaves the grants that it no longer matches.
 pub fn on_entry(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -80,7 +80,7 @@ pub fn on_entry(
     kind: &str,
     answers_prompt: bool,
     before: bool,
-) -> Result<()> {
+) -> Result<bool> {
     let (mut matching, mut others) = (Vec::new(), Vec::new());
     for row in store::list_by_rule(tx, access)? {
         // A rule that does not open opens nothing new, and what has changed leaves it.
@@ -95,7 +95,7 @@ pub fn on_entry(
     if before {
         store::delete_item(tx, access, &others, entry.any())?;
     }
-    Ok(())
+    Ok(!matching.is_empty())
 }
 
 /// Returns those of some grants by rule, each with its reader, that this entry may enter. It stays out of one if a grant
