@@ -345,7 +345,7 @@ fn verdict(
             // A session that goes on has no end from which readiness could be told: it is judged after the silence.
             Some(_) if silence.is_none() => {
                 let doses = course::open_doses(infusions(), access.keys()?, one.patient)?;
-                unready_until(params, doses, &settings.zones, (now, prompt.expires_at))
+                unready_until(params, &doses, &settings.zones, (now, prompt.expires_at))
             }
             _ => silence,
         };

@@ -1,6 +1,6 @@
 //! The facts of a patient, gathered from the slices that keep them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,7 +14,7 @@ use crate::db::Tx;
 use crate::exercises::{self, DatedResponses};
 use crate::journal;
 use crate::kernel::id::Infusion;
-use crate::kernel::{Error, Result};
+use crate::kernel::{Error, Id, Result};
 use crate::planning::protocol::Anchor;
 use crate::planning::{
     Capability, Condition, Facts, InfusionFact, PastPrompt, Prerequisite, PromptKind, Protocol, Protocols, QuietHours,
@@ -223,7 +223,11 @@ pub(super) fn known_to_the_clinic<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Res
 
 /// Converts the infusions in `list`, which is all of them, to facts. Cancelled and missed ones do not count.
 fn infusion_facts(list: &[StoredDocument<Infusion, InfusionFacts>]) -> Vec<InfusionFact> {
-    let report = |id| list.iter().filter(|one| one.doc.same_as == Some(id)).map(|one| one.id).min();
+    let mut reports: BTreeMap<Id<Infusion>, Id<Infusion>> = BTreeMap::new();
+    for (of, report) in list.iter().filter_map(|one| Some((one.doc.same_as?, one.id))) {
+        let first = reports.entry(of).or_insert(report);
+        *first = report.min(*first);
+    }
     let live = list.iter().filter(|stored| stored.doc.status.is_live());
     live.map(|StoredDocument { id, doc, updated_at, .. }| InfusionFact {
         id: *id,
@@ -235,7 +239,7 @@ fn infusion_facts(list: &[StoredDocument<Infusion, InfusionFacts>]) -> Vec<Infus
         ended_at: doc.ended_at.filter(|_| doc.status == InfusionStatus::Completed),
         provisional: doc.source == Source::Provisional,
         recorded_at: *updated_at,
-        reported_as: report(*id),
+        reported_as: reports.get(id).copied(),
     })
     .collect()
 }

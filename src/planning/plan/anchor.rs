@@ -14,13 +14,14 @@ use crate::planning::protocol::{Anchor, PromptKind};
 
 /// Collects the prompts that are called for.
 pub(super) fn collect<'a>(calls: &mut CandidateBuilder<'a, '_>, sessions: &Sessions<'a>) {
-    let range = calls.range;
+    let (first, last) = (
+        calls.range.first.saturating_sub(calls.protocol.horizon_days.days()),
+        calls.range.last.saturating_add(7.days()),
+    );
     for (n, session) in sessions.0.iter().enumerate() {
         let previous = n.checked_sub(1).and_then(|n| sessions.0.get(n));
         let next = sessions.0.get(n + 1);
-        let near = range.first.saturating_sub(calls.protocol.horizon_days.days()) <= session.date
-            && session.start_date <= range.last.saturating_add(7.days());
-        if near {
+        if first <= session.date && session.start_date <= last {
             calls.preparation(session, previous);
             calls.days_after(session, next);
             calls.after_silence(session, next);

@@ -93,6 +93,11 @@ impl<'a> Candidate<'a> {
         self.settled.is_none() && matches!(self.rule.anchor, Anchor::DateOf(_))
     }
 
+    /// Returns the instant before which it has no place; `None` if it has none at all.
+    pub(super) fn earliest(&self) -> Option<Timestamp> {
+        self.slots.iter().flat_map(|slot| [slot.opens, slot.from]).chain(self.settled).min()
+    }
+
     /// Whether it keeps a distance from others, and they from it. Safety checks and cards do not.
     pub(super) fn keeps_distance(&self) -> bool {
         !self.is_safety() && !self.card

@@ -63,7 +63,8 @@ pub fn plan(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Plan {
     let returning = returning::candidates(protocol, facts, &calendar, (range, now), &mut dropped);
     let returns: HashMap<_, _> = returning.iter().map(|(candidate, response)| (candidate.id, *response)).collect();
     candidates.extend(returning.into_iter().map(|(candidate, _)| candidate));
-    let placer = place::Placer::new(protocol, facts, &calendar, &sessions);
+    let from = candidates.iter().filter_map(candidate::Candidate::earliest).min().unwrap_or(now);
+    let placer = place::Placer::new(protocol, facts, &calendar, &sessions, from);
     let taken = cap::take(&placer, &candidates, &mut dropped);
     dropped.retain(|one| !substitutes.contains(&one.id));
     let own = |key: &str| {
@@ -94,5 +95,5 @@ pub fn put_off(
 ) -> Result<(Timestamp, Why), DropReason> {
     let calendar = calendar::Calendar::new(facts);
     let sessions = sessions::Sessions::new(facts, &calendar);
-    place::Placer::new(protocol, facts, &calendar, &sessions).put_off(rule, (due, until), others)
+    place::Placer::new(protocol, facts, &calendar, &sessions, due).put_off(rule, (due, until), others)
 }

@@ -75,16 +75,18 @@ pub(super) fn rests(facts: &Facts, at: Timestamp) -> Option<DropReason> {
 }
 
 impl<'a> Placer<'a> {
+    /// Makes the placer of prompts at `from` or later.
     pub(super) fn new(
         protocol: &'a Protocol,
         facts: &'a Facts,
         calendar: &'a Calendar<'a>,
         sessions: &'a Sessions<'a>,
+        from: Timestamp,
     ) -> Self {
         let spacing = SignedDuration::from_mins(protocol.spacing_minutes);
-        let silences = Silences::new(&protocol.window, facts);
-        let doses = facts.infusions.iter().map(InfusionFact::dose).collect();
-        let ready = Readiness::new(&protocol.window, doses, &facts.condition, calendar);
+        let silences = Silences::new(&protocol.window, facts).after(from);
+        let doses: Vec<_> = facts.infusions.iter().map(InfusionFact::dose).collect();
+        let ready = Readiness::new(&protocol.window, &doses, &facts.condition, calendar, from);
         Self { protocol, facts, calendar, sessions, spacing, silences, ready }
     }
 

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use super::calendar::Calendar;
 use crate::planning::calendar::{QuietHours, ZoneSince};
 use crate::planning::facts::Condition;
-use crate::planning::window::{Dose, ReadinessFacts, WindowParams, ready};
+use crate::planning::window::{Dose, ReadinessFacts, Route, WindowParams, doses_for_contexts, ready};
 
 /// The readiness from which effort may be asked.
 const ENOUGH: f64 = 0.5;
@@ -14,8 +14,10 @@ const ENOUGH: f64 = 0.5;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Sleep, which needs no report.
 const SLEPT: SignedDuration = SignedDuration::from_hours(18);
+/// The end of the first sleep after an infusion comes sooner than this, whatever zones the patient travels through.
+const LONGEST_NIGHT: SignedDuration = SignedDuration::from_hours(4 * 24);
 
-/// The readiness of one patient over time: steps, not a curve.
+/// The readiness of one patient from an instant on: steps, not a curve.
 pub(super) struct Readiness<'a> {
     condition: &'a Condition,
     params: &'a WindowParams,
@@ -29,10 +31,15 @@ pub(super) struct Readiness<'a> {
 impl<'a> Readiness<'a> {
     pub(super) fn new(
         params: &'a WindowParams,
-        doses: Vec<Dose>,
+        doses: &[Dose],
         condition: &'a Condition,
         calendar: &Calendar<'_>,
+        from: Timestamp,
     ) -> Self {
+        // A patient may have hundreds of infusions. Every step after an earlier one lies before `from`.
+        let acute = Route::ALL.into_iter().map(|route| params.acute(route));
+        let earlier = from.saturating_sub(acute.fold(LONGEST_NIGHT, Ord::max)).unwrap_or(Timestamp::MIN);
+        let doses = doses_for_contexts(doses, (earlier, Timestamp::MAX));
         let plus = |at: Timestamp, by| at.saturating_add(by).unwrap_or(at);
         let ended = || doses.iter().filter_map(|dose| Some((dose, dose.end()?)));
         let mut sleeps: Vec<_> = ended()
@@ -76,11 +83,11 @@ impl<'a> Readiness<'a> {
 /// `zones`: `until` if there is none before it. `None` if it may be asked at `now`.
 pub fn unready_until(
     params: &WindowParams,
-    doses: Vec<Dose>,
+    doses: &[Dose],
     zones: &[ZoneSince],
     (now, until): (Timestamp, Timestamp),
 ) -> Option<Timestamp> {
     let (condition, calendar) = (Condition::default(), Calendar::of(zones, QuietHours::default()));
-    let first = Readiness::new(params, doses, &condition, &calendar).first(now, until);
+    let first = Readiness::new(params, doses, &condition, &calendar, now).first(now, until);
     Some(first.unwrap_or(until)).filter(|first| *first > now)
 }

@@ -78,8 +78,9 @@ fn number(sessions: &mut [Session<'_>]) {
 
 /// Whether `date` lies after the days of the last infusion, and the next session is more than a week away.
 pub(super) fn between_windows(sessions: &Sessions<'_>, protocol: &Protocol, date: Date) -> bool {
-    let (past, coming): (Vec<_>, Vec<_>) = sessions.0.iter().partition(|session| session.date <= date);
+    let is_past = |session: &Session<'_>| session.date <= date;
     let over = |last: &Session<'_>| last.fact.ended_at.is_some();
-    past.last().is_some_and(|last| over(last) && days(last.date, date) > i64::from(protocol.horizon_days))
-        && coming.iter().all(|next| days(date, next.start_date) > 7)
+    let last = sessions.0.iter().rev().find(|session| is_past(session));
+    last.is_some_and(|last| over(last) && days(last.date, date) > i64::from(protocol.horizon_days))
+        && sessions.0.iter().all(|next| is_past(next) || days(date, next.start_date) > 7)
 }

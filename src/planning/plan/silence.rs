@@ -58,6 +58,12 @@ impl Silences {
         Self(facts.infusions.iter().filter_map(|infusion| infusion.silence(params)).collect())
     }
 
+    /// Leaves those that end after `at`: for instants from then on.
+    pub(super) fn after(mut self, at: Timestamp) -> Self {
+        self.0.retain(|(_, until)| *until > at);
+        self
+    }
+
     /// Returns the end of the silence around `at`, if there is one.
     pub(super) fn end(&self, at: Timestamp) -> Option<Timestamp> {
         self.0.iter().filter(|(from, until)| *from <= at && at < *until).map(|(_, until)| *until).max()

@@ -92,11 +92,25 @@ fn rule_what_was_put_off_into_another_session_waits_until_the_patient_is_ready()
 }
 
 #[test]
+fn sessions_of_years_ago_change_nothing_of_a_plan() {
+    // Eight days apart, so that none is of a series, up to five weeks before.
+    let old =
+        |n: u32| done(100 + u128::from(n), &(at("2026-07-31T08:00:00Z") - hours(8 * 24 * i64::from(n))).to_string());
+    let after = |count: u32| {
+        let recent = [done(1, "2026-09-07T08:00:00Z"), done(2, "2026-09-08T06:00:00Z")];
+        let facts = Facts { infusions: (0..count).map(old).chain(recent).collect(), ..facts("Europe/Berlin") };
+        planned(&facts, NOW)
+    };
+    assert!(after(1).prompts.len() > 10);
+    assert_eq!(after(1), after(300));
+}
+
+#[test]
 fn rule_what_leaves_is_judged_by_the_readiness_of_the_plan() {
     let again = Facts { infusions: vec![done(1, "2026-09-07T08:00:00Z"), done(2, "2026-09-11T08:00:00Z")], ..one() };
     let doses = || again.infusions.iter().map(InfusionFact::dose).collect::<Vec<_>>();
     let until = at("2026-09-12T09:00:00Z");
-    let unready = |now: &str, until| unready_until(&fixture().window, doses(), &again.zones, (at(now), until));
+    let unready = |now: &str, until| unready_until(&fixture().window, &doses(), &again.zones, (at(now), until));
     assert_eq!(unready("2026-09-11T07:59:00Z", until), None, "the one before is slept on, and the next has not begun");
     let slept = at("2026-09-12T02:40:00Z");
     assert_eq!(unready("2026-09-11T09:00:00Z", until), Some(slept));
@@ -104,5 +118,5 @@ fn rule_what_leaves_is_judged_by_the_readiness_of_the_plan() {
     let soon = slept - SignedDuration::from_secs(1);
     assert_eq!(unready("2026-09-11T20:00:00Z", soon), Some(soon), "not before it expires");
     assert_eq!(unready("2026-09-12T02:40:00Z", until), None);
-    assert_eq!(unready_until(&fixture().window, Vec::new(), &[], (at(NOW), until)), None);
+    assert_eq!(unready_until(&fixture().window, &[], &[], (at(NOW), until)), None);
 }
