@@ -9,7 +9,6 @@ use std::str::Split;
 
 use actix_web::http::Method;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::deprecation::Deprecation;
@@ -81,7 +80,7 @@ struct Operation {
     #[serde(default)]
     parameters: Vec<Parameter>,
     #[serde(default)]
-    security: Vec<BTreeMap<String, IgnoredAny>>,
+    security: Vec<BTreeMap<String, Value>>,
     #[serde(rename = "x-deprecation")]
     deprecation: Option<Value>,
 }

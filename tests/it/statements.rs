@@ -686,7 +686,7 @@ async fn what_a_therapists_list_opened_is_kept_only_if_its_unit_is_stored() {
     assert!(reads_all().await, "what was undone was kept");
 
     records(96).await;
-    assert_eq!(theo.finds(&ann).await, [entry.clone()]);
+    assert_eq!(theo.finds(&ann).await, std::slice::from_ref(&entry));
     assert!(!reads_all().await, "what is stored is kept");
 }
 
