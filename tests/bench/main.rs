@@ -8,6 +8,8 @@
 //! The part `peer` compares with PocketBase. The environment variable `POCKETBASE` is the path of its binary; without
 //! it the part is not measured.
 //!
+//! `cargo bench -- growth --entries=10000000` makes a larger database than usual, of 30 GB.
+//!
 //! `cargo bench -- --quick` takes a few seconds for each part and proves only that everything still runs. The names of
 //! parts ([`PARTS`]) measure these alone. How to read and repeat it: `.github/CONTRIBUTING.md`.
 
@@ -121,7 +123,10 @@ fn main() {
     }
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let Some(url) = postgres::url(&arguments) else { return };
-    let scale = if quick { QUICK } else { FULL };
+    let mut scale = if quick { QUICK } else { FULL };
+    if let Some(count) = arguments.iter().find_map(|argument| argument.strip_prefix("--entries=")) {
+        scale.entries = count.parse().unwrap();
+    }
     if quick {
         println!("quick: the figures below mean nothing\n");
     }
