@@ -239,7 +239,7 @@ pub fn list_revocations(tx: &mut Tx<'_>, most: i64) -> Result<Vec<Revocation>> {
 }
 
 /// Has the answer wait for the revocation ledger, if the ledger lacks something that was closed for this patient: the
-/// request may be the repetition of the one that closed it. What it lacks of other patients keeps nobody waiting.
+/// request may be the repetition of the one that closed it. It does not wait for what the ledger lacks of other patients.
 ///
 /// # Errors
 ///

@@ -51,12 +51,12 @@ impl Log {
         Ok(diesel::sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(conn)?)
     }
 
-    /// Copies the pages that no reader needs as they are in the file. It waits for nobody.
+    /// Copies the pages that no reader needs as they are in the file, without waiting.
     fn copy(conn: &mut SqliteConnection) -> Result<Self> {
         Ok(diesel::sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(conn)?)
     }
 
-    /// Copies all pages, and waits up to 50 ms until nobody reads the log. The next write then starts the log over.
+    /// Copies all pages, and waits up to 50 ms for the readers of the log. The next write then starts the log over.
     fn restart(conn: &mut SqliteConnection) -> Result<Self> {
         conn.batch_execute("PRAGMA busy_timeout=50")?;
         let log = diesel::sql_query("PRAGMA wal_checkpoint(RESTART)").get_result(conn);

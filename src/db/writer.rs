@@ -2,7 +2,7 @@
 //!
 //! The thread opens a transaction, runs each waiting unit in a savepoint, commits, and only then answers all of them.
 //! A batch closes at 128 units, when nothing waits, or after a time: 5 ms, or 10 ms while it has background work alone.
-//! Whoever comes meanwhile is served by the batch that is open.
+//! A unit that arrives meanwhile joins the open batch.
 //!
 //! On a full disk, an I/O error or an interrupt SQLite may drop the *whole* transaction; a later savepoint would then
 //! open, and its release commit, a transaction of its own. A savepoint dies with its transaction, so the writer
@@ -26,7 +26,8 @@ use crate::kernel::{Error, Result};
 const BATCH: usize = 128;
 /// The longest time for which a batch takes units.
 const BATCH_TIME: Duration = Duration::from_millis(5);
-/// The same of background work alone. It writes the same pages again and again: fewer commits write fewer of them.
+/// The longest time for which a batch of background work alone takes units. Its units write the same pages again and
+/// again: with fewer commits they are written less often.
 const BULK_TIME: Duration = Duration::from_millis(10);
 
 pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> {

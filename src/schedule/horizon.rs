@@ -23,7 +23,8 @@ use crate::vault::Keys;
 const ROUND: i64 = 200;
 /// Plans under way at once. On SQLite some wait for their commit while others are made for the next one.
 const AT_ONCE: usize = 64;
-/// Plans made beside the writer at once, in the queue of those who read: few, so that nobody waits long behind them.
+/// The most plans that are prepared at once. They wait in the queue of the reads, so they are few: no read waits long
+/// behind them.
 const PREPARED_AT_ONCE: usize = 8;
 /// Patients marked in one unit when the protocol has changed.
 const MARKED: i64 = 100;

@@ -4,8 +4,8 @@
 //! So the background work makes the plan on a snapshot, and the writer stores it if it still holds: if the one that it
 //! would make is the same. Else it makes another.
 //!
-//! Whatever changes a fact of a patient takes a number of theirs. Only delivery takes none: a prompt that it has marked
-//! waits no more, and a plan must not bring it back.
+//! Each change of a fact of a patient takes a change number of the patient. Only the marks of delivery take none: a
+//! marked prompt waits no more, and a plan must not bring it back.
 
 use super::facts;
 use super::planner::{PlanChanges, PlanSources};

@@ -108,7 +108,7 @@ impl Keys {
         Ok(Uuid::from_bytes(bytes))
     }
 
-    /// Returns what [`Keys::keep`] kept. Whoever uses it checks that the documents of which it was made are still the
+    /// Returns what [`Keys::keep`] kept. The caller checks that the documents of which it was made are still the
     /// same ([`super::identify`]).
     pub fn kept<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -14,7 +14,7 @@ const ENOUGH: f64 = 0.5;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Sleep, which needs no report.
 const SLEPT: SignedDuration = SignedDuration::from_hours(18);
-/// The end of the first sleep after an infusion comes sooner than this, whatever zones the patient travels through.
+/// An upper bound of the time from an infusion to the end of the first sleep after it, in any zones.
 const LONGEST_NIGHT: SignedDuration = SignedDuration::from_hours(4 * 24);
 
 /// The readiness of one patient from an instant on: steps, not a curve.
