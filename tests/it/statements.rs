@@ -31,6 +31,9 @@ static PREPARED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 struct Ear {
     database: String,
+    /// Whether the connection carries the signals of processes to each other, which no request waits for: it is tried
+    /// after five quiet seconds, in the middle of whatever a slow test asks for.
+    of_signals: bool,
 }
 
 impl Instrumentation for Ear {
@@ -40,7 +43,10 @@ impl Instrumentation for Ear {
             InstrumentationEvent::StartQuery { query, .. } => {
                 let text = query.to_string();
                 let text = text.split("-- binds").next().unwrap().trim().to_owned();
-                HEARD.lock().unwrap().push((self.database.clone(), text));
+                self.of_signals |= text.starts_with("LISTEN ");
+                if !self.of_signals {
+                    HEARD.lock().unwrap().push((self.database.clone(), text));
+                }
             }
             InstrumentationEvent::CacheQuery { sql, .. } => {
                 PREPARED.lock().unwrap().insert(sql.trim().to_owned());
@@ -51,12 +57,11 @@ impl Instrumentation for Ear {
 }
 
 /// What the threads of the database run by themselves, whatever is asked for: a connection is opened when its thread has
-/// its first unit, and processes tell each other of changes.
-const OF_CONNECTIONS: [&str; 5] =
-    ["PRAGMA ", "SET synchronous_commit", "LISTEN ", "SELECT pg_backend_pid", "SELECT pg_notify"];
+/// its first unit.
+const OF_CONNECTIONS: [&str; 2] = ["PRAGMA ", "SET synchronous_commit"];
 
 pub fn listen() {
-    set_default_instrumentation(|| Some(Box::new(Ear { database: String::new() }))).unwrap();
+    set_default_instrumentation(|| Some(Box::new(Ear { database: String::new(), of_signals: false }))).unwrap();
 }
 
 /// The statements on the data of this app since it was last asked, without those of the background.
