@@ -295,7 +295,7 @@ impl Call {
         let body = if endless { response.chunk().await.unwrap().unwrap() } else { response.bytes().await.unwrap() };
         let bytes = unpacked(&headers, body.to_vec());
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        contract::check(&self.method, &self.path, status, &headers, &bytes);
+        contract::check(&self.method, &self.path, status, &headers, &bytes, &body);
         Answer { status, headers, body, bytes, said: format!("{} {}", self.method, self.path) }
     }
 }

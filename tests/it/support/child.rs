@@ -177,8 +177,8 @@ impl Web {
         let etag = headers.get("etag").cloned().unwrap_or_default();
         let retry = headers.contains_key("retry-after");
         let text = response.text().await?;
-        contract::check(&method, &path, status, &headers, text.as_bytes());
         let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        contract::check(&method, &path, status, &headers, text.as_bytes(), &body);
         if status.is_client_error() || status.is_server_error() {
             assert!(status != StatusCode::SERVICE_UNAVAILABLE || retry, "{said}: 503 without Retry-After");
             self.problems.lock().unwrap().push((said, text));
