@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::reference_phone::Phone;
 use crate::support::app::{TestApp, id_of};
-use crate::support::database::on_postgres;
+use crate::support::database::{new_folder, on_postgres};
 use crate::support::dice::Dice;
 use crate::support::people::Person;
 use crate::support::sync::send;
@@ -79,7 +79,7 @@ parts! {
 async fn phones_that_write_alone_meet_no_conflict_and_nothing_stands_twice_whatever_is_lost() {
     let app = TestApp::start().await;
     let theo = app.staff(&app.admin().await, "Theo Brandt", &["care"]).await;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let (phones, mut lost) = (asked("AFTERGLOW_PHONES").unwrap_or(10), 0);
     for number in 0..phones {
         let dice = Dice::new(number + 1);

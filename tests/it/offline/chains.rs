@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use crate::reference_phone::Phone;
 use crate::support::app::{TestApp, new_id};
+use crate::support::database::new_folder;
 use crate::support::dice::Dice;
 use crate::support::journal::{reflection, two, with};
 use crate::support::people::Person;
@@ -31,7 +32,7 @@ async fn rule_phone_the_comments_of_an_entry_go_with_the_answer_to_its_deletion(
     ann.opens(&id, &["text"], &theo).await;
     let thread = ann.of_theirs(&format!("/entries/{id}/comments"));
     theo.says(&thread, json!({ "body": "Thank you." })).send().await.created();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let mut held = phone(&folder, "phone", &ann, 1);
     syncs(&ann, &mut held).await;
     assert_eq!(comments(&mut held), 1);
@@ -56,7 +57,7 @@ async fn rule_phone_the_comments_of_an_entry_go_with_the_answer_to_its_deletion(
 async fn rule_phone_what_was_made_before_its_backup_is_in_the_end_as_the_server_has_it() {
     let app = TestApp::start().await;
     let (_, ann) = two(&app).await;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let mut lost = phone(&folder, "phone", &ann, 1);
     let id = new_id(&app);
     // Its clock is wrong, which the server notes.
@@ -85,7 +86,7 @@ async fn rule_phone_a_change_of_what_was_undeleted_waits_for_its_words_and_undoe
     let app = TestApp::start().await;
     let (_, ann) = two(&app).await;
     let (kept, gone) = (ann.writes(reflection("Lake")).await, ann.writes(reflection("Wood")).await);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = new_folder();
     let mut held = phone(&folder, "phone", &ann, 1);
     syncs(&ann, &mut held).await;
     let header = with(held.find("entry", &kept).unwrap().base["header"].clone(), json!({ "kind": "dream" }));

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::words::{Words, held, within};
 use crate::reference_phone::{Phone, Request, Thing};
 use crate::support::app::{START, TestApp, new_id};
-use crate::support::database::Database;
+use crate::support::database::{Database, new_folder};
 use crate::support::dice::Dice;
 use crate::support::people::{Person, again};
 use crate::support::reader::{Reader, new_reader};
@@ -113,7 +113,7 @@ impl Life {
         clinic.app.set_clock(START);
         let [ann, theo, uma] = clinic.people().await;
         theo.records(&ann, clinic.app.now() - SignedDuration::from_hours(40)).await;
-        let folder = tempfile::tempdir().unwrap();
+        let folder = new_folder();
         let mut life = Self {
             seed,
             dice,

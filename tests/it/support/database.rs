@@ -28,6 +28,16 @@ pub fn on_postgres() -> bool {
     postgres_url().is_some()
 }
 
+/// A folder that is gone when it is dropped: in memory, where the system has a place for that and `TMPDIR` names no
+/// other. To wait for the disk took a third of most tests, and no test cuts the power: a process that is killed leaves
+/// the same files behind in both.
+pub fn new_folder() -> TempDir {
+    #[expect(clippy::disallowed_methods, reason = "the tests' own configuration")]
+    let chosen = std::env::var_os("TMPDIR").is_some();
+    let in_memory = if chosen { None } else { tempfile::tempdir_in("/dev/shm").ok() };
+    in_memory.unwrap_or_else(|| tempfile::tempdir().unwrap())
+}
+
 /// A database that is gone when this is.
 pub struct Database {
     pub backend: Backend,
@@ -86,19 +96,19 @@ impl Database {
         let mut admin = PgConnection::establish(server).unwrap();
         admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).unwrap();
         let backend = Backend::Postgres(with_database(server, &name));
-        let folder = tempfile::tempdir().unwrap();
+        let folder = new_folder();
         Self { backend, folder, server: Some((server.to_owned(), name)) }
     }
 
     fn in_folder() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = new_folder();
         let backend = Backend::Sqlite(folder.path().join("afterglow.sqlite"));
         Self { backend, folder, server: None }
     }
 
     /// The same database, for another server beside the one that has it.
     pub fn shared(&self) -> Self {
-        Self { backend: self.backend.clone(), folder: tempfile::tempdir().unwrap(), server: None }
+        Self { backend: self.backend.clone(), folder: new_folder(), server: None }
     }
 
     /// A copy of the rows, as a backup keeps them, while nobody is connected. The keys stay where they are.
@@ -129,7 +139,7 @@ impl Database {
 
     /// Everything of this one; what is left has nothing to clean up.
     pub fn take(&mut self) -> Self {
-        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        let folder = std::mem::replace(&mut self.folder, new_folder());
         Self { backend: self.backend.clone(), folder, server: self.server.take() }
     }
 
