@@ -20,6 +20,7 @@ use actix_web::http::Method;
 use actix_web::middleware::{Compress, Condition, Next, from_fn};
 use actix_web::web::Bytes;
 use actix_web::{App, HttpServer, web};
+use futures_util::future::join;
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use extra_routes::{ExtraResponse, ExtraRoutes};
@@ -146,10 +147,17 @@ impl Server {
         if let Some(folder) = &config.zoneinfo {
             ZoneFolder::read(folder).and_then(ZoneFolder::install).map_err(Error::internal)?;
         }
-        let lock = prepare(&config).await?;
+        let Prepared { lock, is_new } = prepare(&config).await?;
         let (data, keys) = (config.database.clone(), config.vault());
-        let vault = Box::pin(Vault::open(keys, Some(data.clone()), entropy.clone())).await?;
-        let added = blocking(move || migrate::run(&data, Family::Main)).await?;
+        let opened = Box::pin(Vault::open(keys, Some(data.clone()), entropy.clone()));
+        let migrated = blocking(move || migrate::run(&data, Family::Main));
+        // Tables that are in use wait until their keys are there; new ones are made beside new keys.
+        let (vault, added) = if is_new {
+            let (vault, added) = join(opened, migrated).await;
+            (vault?, added?)
+        } else {
+            (opened.await?, migrated.await?)
+        };
         if !added.is_empty() {
             tracing::info!(count = added.len(), "migrations applied");
         }
@@ -332,16 +340,25 @@ impl Server {
     }
 }
 
+/// A database that is ready for its tables.
+struct Prepared {
+    /// The lock on an SQLite file.
+    lock: Option<std::fs::File>,
+    /// Whether the data are of no installation yet.
+    is_new: bool,
+}
+
 /// Checks that data and keys belong together, before anything is made: what is missing beside what is in use was lost.
-/// Then makes the folder and the file of an SQLite database and answers the lock on it.
-async fn prepare(config: &Config) -> Result<Option<std::fs::File>> {
+/// Then makes the folder and the file of an SQLite database, and takes the lock on it.
+async fn prepare(config: &Config) -> Result<Prepared> {
     let (data, keys, folder) = (config.database.clone(), config.vault(), config.data_dir.clone());
     blocking(move || {
-        Vault::check(&keys, &data)?.refuse()?;
-        match &data {
-            Backend::Sqlite(path) if !data.in_memory() => folder::prepare(&folder, path).map(Some),
-            Backend::Sqlite(_) | Backend::Postgres(_) => Ok(None),
-        }
+        let is_new = Vault::check(&keys, &data)?.refuse()?.is_new;
+        let lock = match &data {
+            Backend::Sqlite(path) if !data.in_memory() => Some(folder::prepare(&folder, path)?),
+            Backend::Sqlite(_) | Backend::Postgres(_) => None,
+        };
+        Ok(Prepared { lock, is_new })
     })
     .await
 }
@@ -352,7 +369,7 @@ async fn prepare(config: &Config) -> Result<Option<std::fs::File>> {
 ///
 /// [`Error::Internal`] with a sentence for the operator.
 pub async fn migrate(config: &Config) -> Result<usize> {
-    let _lock = prepare(config).await?;
+    let _prepared = prepare(config).await?;
     let data = config.database.clone();
     Ok(blocking(move || migrate::run(&data, Family::Main)).await?.len())
 }
