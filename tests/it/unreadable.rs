@@ -150,7 +150,7 @@ async fn look(world: &World) -> Seen {
             let items = answer.body["items"].as_array().cloned().unwrap_or_default();
             let names = items.iter().map(name_of).filter(|name| !name.is_empty()).collect();
             let code = answer.body["code"].as_str().unwrap_or_default().to_owned();
-            let unreadable = answer.body.to_string().contains("\"unreadable\":true");
+            let unreadable = String::from_utf8_lossy(&answer.bytes).contains("\"unreadable\":true");
             seen.insert((operation.id.clone(), who), (answer.status.as_u16(), code, names, unreadable));
         }
     }
