@@ -4,8 +4,6 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
@@ -16,7 +14,7 @@ use super::query::pairs;
 use super::{EntityTag, Preconditions, Reply, precondition, reader};
 use crate::kernel::page::{CursorKey, Limit, Page, PageRequest};
 use crate::kernel::{Error, Fields, Result};
-use crate::vault::{MacLabel, Vault};
+use crate::vault::Vault;
 
 /// The parameters of a page, and the header `If-None-Match`. In an operation: `params(PageQuery)`, beside the list's
 /// own filters.
@@ -113,10 +111,7 @@ pub fn whole_list<L: Serialize>(vault: &Vault, scope: &[u8], list: &L, when: &Pr
 
 /// Gives the reply with a list its tag, and makes it a 304 for a caller who has that tag.
 fn tagged(reply: Reply, (vault, scope): (&Vault, &[u8]), when: &Preconditions) -> Reply {
-    let tag = |shown: &[u8]| {
-        EntityTag::opaque(&URL_SAFE_NO_PAD.encode(vault.mac(MacLabel::ReaderTag, &[b"list", scope, shown])))
-    };
-    reply.unless_shown(tag, when)
+    reply.unless_shown(|shown| EntityTag::opaque(&vault.tag(scope, shown)), when)
 }
 
 impl<F: DeserializeOwned> FromRequest for Listing<F> {

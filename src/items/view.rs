@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
@@ -20,7 +18,7 @@ use crate::http::EntityTag;
 use crate::kernel::id::{Account, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::planning::window::{Context, Phase};
-use crate::vault::{Keys, MacLabel, Vault};
+use crate::vault::{Keys, Vault};
 
 /// The bytes of most views, so that the buffer of one seldom grows.
 const USUAL: usize = 4096;
@@ -159,8 +157,7 @@ impl<F: Serialize> ItemView<F> {
         if self.common.etag.is_none() {
             let mut shown = Vec::with_capacity(USUAL);
             serde_json::to_writer(&mut shown, &self).map_err(|error| Error::Internal(Box::new(error)))?;
-            let mac = vault.mac(MacLabel::ReaderTag, &[&shown]);
-            self.common.etag = Some(EntityTag::opaque(&URL_SAFE_NO_PAD.encode(mac)));
+            self.common.etag = Some(EntityTag::opaque(&vault.tag(b"item", &shown)));
         }
         Ok(self)
     }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, Weak};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -270,6 +272,16 @@ impl Vault {
     /// Computes HMAC-SHA-256 under the key of `label`, over `parts`, each with its length before it.
     pub fn mac(&self, label: MacLabel, parts: &[&[u8]]) -> [u8; 32] {
         self.0.root.mac(label, parts)
+    }
+
+    /// Returns the tag of what is shown, for a header `ETag`: a keyed hash of `shown` and its `scope`.
+    ///
+    /// # Panics
+    ///
+    /// When `shown` has many gigabytes.
+    #[expect(clippy::expect_used, reason = "the cipher takes gigabytes; a page has a few megabytes at most")]
+    pub fn tag(&self, scope: &[u8], shown: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode(self.0.root.tag(scope, shown).expect("a page is short"))
     }
 
     /// Returns the database of the keyring.

@@ -6,7 +6,7 @@
 //!   root.key     32 bytes ── HKDF ──┬─ wrapping key ──▶  wrapped data keys: subject, number, purpose
 //!                                   ├─ one HMAC key for each MacLabel ──▶ the identity of the installation
 //!                                   ├─ HMAC key of the rows that decide who gets in
-//!                                   ├─ cursor key
+//!                                   ├─ cursor key, key of the tags of views and pages
 //!                                   └─ signing keys, Ed25519, of access tokens: the keyring has their numbers
 //! ```
 //!

@@ -173,6 +173,24 @@ async fn errors_and_debug_quote_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_has_another_tag_when_any_byte_of_it_differs_and_for_another_reader() {
+    let (home, vault) = vault().await;
+    let page = b"It was quiet. ".repeat(100);
+    let tag = vault.tag(b"ann", &page);
+    let mut tags = BTreeSet::from([tag.clone(), vault.tag(b"bob", &page), vault.tag(b"", &page)]);
+    tags.insert(vault.tag(b"ann", &[page.as_slice(), b"\0"].concat()));
+    tags.insert(vault.tag(b"annI", &page[1..]));
+    for at in 0..page.len() {
+        let mut changed = page.clone();
+        changed[at] ^= 1;
+        tags.insert(vault.tag(b"ann", &changed));
+    }
+    assert_eq!(tags.len(), 5 + page.len());
+    let vault = reopen(&home, vault).await;
+    assert_eq!(vault.tag(b"ann", &page), tag);
+}
+
+#[tokio::test]
 async fn keys_survive_a_restart() {
     let (home, vault) = vault().await;
     let sealed = ann(&vault).await.seal(Purpose::Journal, &entry(), b"words").unwrap();
