@@ -149,7 +149,7 @@ fn columns<T: ItemKind>(content: &T::Content) -> Columns {
 ///
 /// When it cannot be opened.
 pub fn open<T: ItemKind, A>(access: &Access<A>, row: &ItemRow) -> Result<OpenedItem<T>> {
-    seal::open(access.keys()?, access.patient(), (row.id, &row.parts), None)
+    seal::open(access.keys()?, access.patient(), (row.id, row.parts.clone()), None)
 }
 
 /// Creates an item; nothing if its id is taken.
@@ -400,7 +400,7 @@ pub fn restore<T: Item>(
     let old = open::<T, _>(access, &row)?;
     let before = old.content()?;
     let parts = parts_at::<T, _>(tx, access, &row, version)?;
-    let mut after = seal::open::<T>(access.keys()?, access.patient(), (row.id, &parts), None)?.content()?;
+    let mut after = seal::open::<T>(access.keys()?, access.patient(), (row.id, parts), None)?.content()?;
     T::header_mut(&mut after).circumstances_mut().draft = T::header(&before).circumstances().draft;
     if before == after {
         // As of an item that was undeleted before.

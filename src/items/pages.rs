@@ -109,13 +109,14 @@ fn open_own<T: ItemPresenter, F: Filter<T>>(
     let (mut items, mut bytes) = (Vec::new(), 0);
     for row in rows {
         let most = room_bytes.or_else(|| (!items.is_empty()).then_some(BYTES));
-        if items.len() == room || most.is_some_and(|most| bytes + row.bytes() > most) {
+        let size = row.bytes();
+        if items.len() == room || most.is_some_and(|most| bytes + size > most) {
             return Ok((items, bytes, after, true));
         }
         after = Some((row.occurred_at, row.id));
         let item = Visible { row, shared: None, openings: None };
-        if let Some(listed) = open_listed::<T, F>((keys, patient), &item, filter, (around, manner))? {
-            bytes += item.row.bytes();
+        if let Some(listed) = open_listed::<T, F>((keys, patient), item, filter, (around, manner))? {
+            bytes += size;
             items.push(listed);
         }
     }
@@ -125,16 +126,17 @@ fn open_own<T: ItemPresenter, F: Filter<T>>(
 /// Opens and renders an item, if the filter admits it.
 fn open_listed<T: ItemPresenter, F: Filter<T>>(
     (keys, patient): (&Keys, Id<Patient>),
-    item: &Visible,
+    mut item: Visible,
     filter: &F,
     (around, manner): (&ContextSource, T::Manner),
 ) -> Result<Option<ListedItem<T>>> {
+    let parts = (item.row.id, std::mem::take(&mut item.row.parts));
     let view = || {
-        let opened = super::seal::open::<T>(keys, patient, (item.row.id, &item.row.parts), item.shared)?;
+        let opened = super::seal::open::<T>(keys, patient, parts, item.shared)?;
         if !filter.admits(&opened, around)? {
             return Ok(None);
         }
-        view::rendered::<T>(item, opened, around, manner).map(Some)
+        view::rendered::<T>(&item, opened, around, manner).map(Some)
     };
     Ok(match Error::skip_damaged(view())? {
         Some(view) => view.map(Listed::Readable),

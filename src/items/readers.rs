@@ -128,10 +128,10 @@ pub async fn shared<T: ItemPresenter, F: Filter<T>, P: Policy>(
     let SharedRows { rows, around, next } = found;
     let opened = apart(rows.iter().map(|shared| shared.row.bytes()).sum(), move || {
         let render = |shared: SharedRow<T>| {
-            let item = Visible { row: shared.row, shared: Some(shared.sections), openings: None };
+            let mut item = Visible { row: shared.row, shared: Some(shared.sections), openings: None };
             let view = match shared.header {
                 Some(header) => {
-                    let parts = (item.row.id, item.row.parts.as_slice());
+                    let parts = (item.row.id, std::mem::take(&mut item.row.parts));
                     let opened = seal::open_sections::<T>(&keys, patient, parts, (header, item.shared));
                     opened.and_then(|opened| view::rendered::<T>(&item, opened, &around, manner))
                 }
@@ -202,7 +202,7 @@ fn admits<T: ItemPresenter, F: Filter<T>, A>(
     if !filter.needs_opening() {
         return Ok(true);
     }
-    let parts = (row.id, row.parts.as_slice());
+    let parts = (row.id, row.parts.clone());
     let opened = seal::open::<T>(access.keys()?, access.patient(), parts, Some(sections));
     let admits = opened.and_then(|opened| filter.admits(&opened, around));
     Ok(Error::skip_damaged(admits)?.unwrap_or(false))
@@ -259,7 +259,7 @@ fn walk<T: ItemPresenter, A>(
         for (id, at, part, row) in read {
             let part = part.as_ref().or_else(|| row.as_ref()?.parts.first());
             let part = part.ok_or_else(|| Error::corrupt(T::TABLE, id))?;
-            let header = seal::open_sealed_header::<T>(access.keys()?, access.patient(), id, part);
+            let header = seal::open_sealed_header::<T>(access.keys()?, access.patient(), id, part.clone());
             let header = Error::skip_damaged(header)?;
             let date = header.as_ref().map_or_else(
                 || around.zone_at(at).date(at),

@@ -285,7 +285,7 @@ pub async fn get_revision<T: ItemPresenter, P: Policy>(
         actions::parts_at::<T, _>(tx, access, &row, revision)
     });
     let parts: Vec<Part> = read.await?;
-    seal::open::<T>(door.keys()?, door.patient()?, (id.any(), &parts), None)
+    seal::open::<T>(door.keys()?, door.patient()?, (id.any(), parts), None)
 }
 
 /// Restores a version of an item as its present state.

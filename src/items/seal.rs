@@ -244,7 +244,7 @@ impl<T: ItemKind> OpenedItem<T> {
 ///
 /// When it cannot be opened.
 pub fn open_header<T: ItemKind>(keys: &Keys, patient: Id<Patient>, id: Id<Any>, header: &Part) -> Result<T::Header> {
-    Ok(open_sealed_header::<T>(keys, patient, id, header)?.header)
+    Ok(open_sealed_header::<T>(keys, patient, id, header.clone())?.header)
 }
 
 /// Opens the header of an item with the server's own fields, for [`open_sections`].
@@ -256,16 +256,16 @@ pub fn open_sealed_header<T: ItemKind>(
     keys: &Keys,
     patient: Id<Patient>,
     id: Id<Any>,
-    part: &Part,
+    part: Part,
 ) -> Result<SealedHeader<T::Header>> {
     let place = place::<T>(patient, id, "meta", part.rev);
-    let sealed = part.sealed.as_ref().ok_or_else(|| keys.damaged(&place))?;
-    let stamped: TimedValue<SealedHeader<T::Header>> = keys.open_json(&place, sealed)?;
+    let sealed = part.sealed.ok_or_else(|| keys.damaged(&place))?;
+    let stamped: TimedValue<SealedHeader<T::Header>> = keys.open_json_in_place(&place, sealed)?;
     Ok(stamped.value)
 }
 
-/// Opens the header of an item and the `shared` sections: for its owner (`None`) all of them. The others stay sealed
-/// and are empty in the result.
+/// Opens the header of an item and the `shared` sections, where they lie: for its owner (`None`) all of them. The
+/// others stay sealed and are empty in the result.
 ///
 /// # Errors
 ///
@@ -273,11 +273,11 @@ pub fn open_sealed_header<T: ItemKind>(
 pub fn open<T: ItemKind>(
     keys: &Keys,
     patient: Id<Patient>,
-    (id, parts): (Id<Any>, &[Part]),
+    (id, mut parts): (Id<Any>, Vec<Part>),
     shared: Option<Sections>,
 ) -> Result<OpenedItem<T>> {
-    let header = parts.first().ok_or_else(|| keys.damaged(&place::<T>(patient, id, "content", 0)))?;
-    let header = open_sealed_header::<T>(keys, patient, id, header)?;
+    let header = parts.first_mut().ok_or_else(|| keys.damaged(&place::<T>(patient, id, "content", 0)))?;
+    let header = open_sealed_header::<T>(keys, patient, id, std::mem::take(header))?;
     open_sections(keys, patient, (id, parts), (header, shared))
 }
 
@@ -289,16 +289,15 @@ pub fn open<T: ItemKind>(
 pub fn open_sections<T: ItemKind>(
     keys: &Keys,
     patient: Id<Patient>,
-    (id, parts): (Id<Any>, &[Part]),
+    (id, parts): (Id<Any>, Vec<Part>),
     (header, shared): (SealedHeader<T::Header>, Option<Sections>),
 ) -> Result<OpenedItem<T>> {
     let SealedHeader { header, own: OwnFields { clock_suspect, creation, copy_of } } = header;
     let mut sections = Vec::with_capacity(T::SECTIONS.len());
-    for (section, part) in T::SECTIONS.iter().zip(parts.iter().skip(1)) {
+    for (section, Part { rev, sealed }) in T::SECTIONS.iter().zip(parts.into_iter().skip(1)) {
         let shown = shared.is_none_or(|shared| section.grant.is_some_and(|grant| shared.has(grant)));
-        let sealed = part.sealed.as_ref().filter(|_| shown);
-        let open = |sealed: &Vec<u8>| keys.open_json(&place::<T>(patient, id, section.column, part.rev), sealed);
-        let stamped: Option<TimedValue<Option<Box<RawValue>>>> = sealed.map(open).transpose()?;
+        let open = |sealed| keys.open_json_in_place(&place::<T>(patient, id, section.column, rev), sealed);
+        let stamped: Option<TimedValue<Option<Box<RawValue>>>> = sealed.filter(|_| shown).map(open).transpose()?;
         sections.push(stamped);
     }
     let place = place::<T>(patient, id, "content", 0);

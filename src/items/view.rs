@@ -210,7 +210,7 @@ pub fn render<T: ItemPresenter>(
     around: &ContextSource,
     manner: T::Manner,
 ) -> Result<ItemView<T::Fields>> {
-    let opened = seal::open::<T>(keys, patient, (item.row.id, &item.row.parts), item.shared)?;
+    let opened = seal::open::<T>(keys, patient, (item.row.id, item.row.parts.clone()), item.shared)?;
     rendered(item, opened, around, manner)
 }
 

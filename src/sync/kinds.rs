@@ -323,7 +323,7 @@ fn item<T: ItemKind>(kind: Kind, row: ItemRow, body: fn(OpenedItem<T>, Timestamp
         return Held::deleted(kind, row.id, row.version, Some((at, until)));
     }
     Held::there(kind, row.id, (row.version, row.bytes()), move |keys, patient| {
-        Ok(body(items::open::<T>(keys, patient, (row.id, &row.parts), None)?, row.received_at))
+        Ok(body(items::open::<T>(keys, patient, (row.id, row.parts), None)?, row.received_at))
     })
 }
 

@@ -293,7 +293,7 @@ fn base_of<T: Merges>(
     if parts.first().is_none_or(|header| header.sealed.is_none()) {
         return Ok(None);
     }
-    Ok(Some(seal::open::<T>(access.keys()?, access.patient(), (row.id, &parts), None)?.content()?))
+    Ok(Some(seal::open::<T>(access.keys()?, access.patient(), (row.id, parts), None)?.content()?))
 }
 
 /// Merges each section that was sent.

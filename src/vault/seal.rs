@@ -22,6 +22,8 @@ use crate::kernel::{Error, Result};
 const FORMAT: u8 = 1;
 const HEADER: usize = 1 + 4 + NONCE;
 const LENGTH: usize = 4;
+/// Where the data begin.
+const DATA: usize = HEADER + LENGTH;
 const BLOCK: usize = 256;
 pub(super) const NONCE: usize = 12;
 pub(super) const TAG: usize = 16;
@@ -141,55 +143,50 @@ pub(super) fn seal(
     Ok(out)
 }
 
-/// A sealed value, taken apart and not yet opened.
-pub(super) struct Sealed<'a> {
-    pub number: u32,
-    nonce: [u8; NONCE],
-    body: &'a [u8],
-}
-
-impl<'a> Sealed<'a> {
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let (&format, rest) = bytes.split_first()?;
-        let (number, rest) = rest.split_first_chunk()?;
-        let (nonce, body) = rest.split_first_chunk()?;
-        let padded = body.len().checked_sub(TAG)?;
-        let whole = format == FORMAT && padded > 0 && padded % BLOCK == 0;
-        whole.then(|| Self { number: u32::from_be_bytes(*number), nonce: *nonce, body })
+/// Opens a sealed value where it lies, by the key of the number that it names; `None` if there is no such key, or if any
+/// part of the value has changed since it was sealed.
+pub(super) fn open<'k>(
+    sealed: Vec<u8>,
+    place: &SealContext,
+    key: impl FnOnce(u32) -> Option<&'k LessSafeKey>,
+) -> Option<Opened> {
+    let (&format, rest) = sealed.split_first()?;
+    let (&number, rest) = rest.split_first_chunk()?;
+    let (&nonce, body) = rest.split_first_chunk()?;
+    let padded = body.len().checked_sub(TAG)?;
+    if format != FORMAT || padded == 0 || padded % BLOCK != 0 {
+        return None;
     }
-
-    /// Opens the data; `None` if any part of it has changed since it was sealed.
-    pub(super) fn open(&self, key: &LessSafeKey, place: &SealContext) -> Option<Opened> {
-        let bound = bound(self.number, place).ok()?;
-        let mut opened = Opened { body: self.body.to_vec(), end: LENGTH };
-        let nonce = Nonce::assume_unique_for_key(self.nonce);
-        let plain = key.open_in_place(nonce, Aad::from(bound), &mut opened.body).ok()?;
-        let (length, data) = plain.split_first_chunk()?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        if length > data.len() {
-            return None;
-        }
-        opened.end = LENGTH + length;
-        Some(opened)
+    let number = u32::from_be_bytes(number);
+    let (key, bound) = (key(number)?, bound(number, place).ok()?);
+    let mut opened = Opened { bytes: sealed, end: DATA };
+    let body = opened.bytes.get_mut(HEADER..)?;
+    let plain = key.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(bound), body).ok()?;
+    let (length, data) = plain.split_first_chunk()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    if length > data.len() {
+        return None;
     }
+    opened.end = DATA + length;
+    Some(opened)
 }
 
 /// The data of an opened value, where they were opened. They are wiped when it is dropped.
 pub(super) struct Opened {
-    body: Vec<u8>,
-    /// The end of the data in the body.
+    bytes: Vec<u8>,
+    /// The end of the data.
     end: usize,
 }
 
 impl Opened {
     pub(super) fn data(&self) -> &[u8] {
-        self.body.get(LENGTH..self.end).unwrap_or_default()
+        self.bytes.get(DATA..self.end).unwrap_or_default()
     }
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
         // As a slice: a vector is wiped byte by byte.
-        self.body.as_mut_slice().zeroize();
+        self.bytes.as_mut_slice().zeroize();
     }
 }

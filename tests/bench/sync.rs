@@ -266,7 +266,7 @@ async fn in_process(config: Config, who: &Someone, ids: &[Id<Any>]) -> f64 {
             let some = some.to_vec();
             let unit = move |tx: &mut Tx<'_>| EntryTable::list_all(tx, &Access::for_server(patient, None, now), &some);
             for row in server.state.db.read(unit).await.unwrap() {
-                black_box(items::open::<Entries>(&keys, patient, (row.id, &row.parts), None).unwrap());
+                black_box(items::open::<Entries>(&keys, patient, (row.id, row.parts), None).unwrap());
                 opened += 1;
             }
         }
