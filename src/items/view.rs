@@ -16,7 +16,7 @@ use crate::care::grants::Sections;
 use crate::course::ContextSource;
 use crate::http::EntityTag;
 use crate::kernel::id::{Account, Patient};
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Error, Id, Result, Zone};
 use crate::planning::window::{Context, Phase};
 use crate::vault::{Keys, Vault};
 
@@ -104,8 +104,8 @@ struct Own {
     occurred_at: Timestamp,
     /// The zone the device was in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "Europe/Berlin")]
-    zone: Option<String>,
+    #[schema(value_type = Option<String>, nullable = false, example = "Europe/Berlin")]
+    zone: Option<Zone>,
     /// The instant of writing, by the clock of the device.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
@@ -247,7 +247,7 @@ pub fn rendered<T: ItemPresenter>(
         },
         version: row.version,
         occurred_at: circumstances.occurred_at,
-        zone: circumstances.zone.as_ref().map(|zone| zone.name().to_owned()),
+        zone: circumstances.zone.clone(),
         recorded_at: circumstances.recorded_at,
         received_at: row.received_at,
         clock_suspect: opened.clock_suspect,

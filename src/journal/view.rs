@@ -1,6 +1,6 @@
 //! The view of an entry.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -32,15 +32,28 @@ pub struct EntryFields {
     /// Tags.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>, nullable = false, example = json!(["takeaway"]))]
-    tags: Option<Box<RawValue>>,
+    tags: Option<StoredList>,
     /// Attachments.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Uuid>>, nullable = false)]
-    attachments: Option<Box<RawValue>>,
+    attachments: Option<StoredList>,
     /// The infusion it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     infusion_id: Option<Uuid>,
+}
+
+/// A list as it is stored: an empty one is not.
+#[derive(Debug)]
+struct StoredList(Option<Box<RawValue>>);
+
+impl Serialize for StoredList {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Some(list) => list.serialize(to),
+            None => to.collect_seq([(); 0]),
+        }
+    }
 }
 
 /// The view of an entry.
@@ -59,16 +72,13 @@ impl ItemPresenter for Entries {
         _: &ContextSource,
         (): (),
     ) -> Result<EntryFields> {
-        let list = |list: Option<Box<RawValue>>, section| {
-            let open = shared.is_none_or(|shared| shared.has(section));
-            list.or_else(|| RawValue::from_string("[]".to_owned()).ok()).filter(|_| open)
-        };
+        let is_open = |section| shared.is_none_or(|shared| shared.has(section));
         Ok(EntryFields {
             kind: opened.header.kind.name(),
             text: opened.take(0),
             mood: opened.take(1),
-            tags: list(opened.take(2), Sections::TAGS),
-            attachments: list(opened.take(3), Sections::ATTACHMENTS),
+            tags: is_open(Sections::TAGS).then(|| StoredList(opened.take(2))),
+            attachments: is_open(Sections::ATTACHMENTS).then(|| StoredList(opened.take(3))),
             infusion_id: opened.header.infusion_id.filter(|_| shared.is_none()).map(Id::uuid),
         })
     }
