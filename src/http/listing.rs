@@ -91,9 +91,20 @@ impl<F> Listing<F> {
         page: Page<T, K>,
         list: impl FnOnce(Vec<T>, Option<String>) -> L,
     ) -> Reply {
+        self.long_reply(vault, scope, (page, 0), list)
+    }
+
+    /// Renders `page` as [`Listing::reply`] does; its view takes about `room` bytes.
+    pub fn long_reply<T, K: CursorKey, L: Serialize>(
+        &self,
+        vault: &Vault,
+        scope: &[u8],
+        (page, room): (Page<T, K>, usize),
+        list: impl FnOnce(Vec<T>, Option<String>) -> L,
+    ) -> Reply {
         let cursor = page.next.map(|key| vault.seal_cursor(scope, &key.to_bytes()));
         let link = cursor.as_deref().map(|cursor| self.next_link(cursor));
-        tagged(Reply::ok(&list(page.items, cursor)).link(link.as_deref()), (vault, scope), &self.when)
+        tagged(Reply::long(&list(page.items, cursor), room).link(link.as_deref()), (vault, scope), &self.when)
     }
 
     /// Returns the same request with another filter.

@@ -12,7 +12,7 @@ use super::precondition::{EntityTag, Preconditions};
 use super::problem::{self, ProblemField};
 use crate::kernel::{Error, FieldError};
 
-/// The first capacity of a reply, in which most fit.
+/// The capacity of a reply in which most fit.
 const USUAL: usize = 4096;
 
 /// A reply in JSON or another text, or one without a body. Unless said otherwise, shared caches do not keep it and private ones ask again.
@@ -32,7 +32,13 @@ const JSON: &str = "application/json";
 impl Reply {
     /// Makes a 200 with a view.
     pub fn ok<T: Serialize + ?Sized>(view: &T) -> Self {
-        let mut body = Vec::with_capacity(USUAL);
+        Self::long(view, USUAL)
+    }
+
+    /// Makes a 200 with a view that takes about `room` bytes. A buffer that grows copies what it holds, and the memory
+    /// that it leaves is wiped.
+    pub fn long<T: Serialize + ?Sized>(view: &T, room: usize) -> Self {
+        let mut body = Vec::with_capacity(room.max(USUAL));
         let body = serde_json::to_writer(&mut body, view)
             .map(|()| body)
             .map_err(|error| Error::internal(format!("a view cannot be written: {error}")));

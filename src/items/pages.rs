@@ -45,7 +45,8 @@ pub trait Filter<T: ItemPresenter>: Clone + Send + 'static {
 }
 
 /// Reads a page of the owner's items. Rows are read in several units, and opened between the units, until the page is
-/// full. Many bytes are opened away from the threads that answer requests.
+/// full. Many bytes are opened away from the threads that answer requests. Returns also the number of its sealed bytes:
+/// a view takes about as many.
 ///
 /// # Errors
 ///
@@ -56,7 +57,7 @@ pub async fn own<T: ItemPresenter, F: Filter<T>, P: Policy>(
     filter: &F,
     page: PageRequest<CursorPosition>,
     manner: T::Manner,
-) -> Result<Page<Listed<ItemView<T::Fields>>, CursorPosition>> {
+) -> Result<(Page<ListedItem<T>, CursorPosition>, usize)> {
     let rows = if filter.is_sparse() { CHUNK } else { page.rows() };
     let (mut items, mut looked_at, mut bytes, mut after) = (Vec::new(), 0, 0, page.after);
     loop {
@@ -82,16 +83,16 @@ pub async fn own<T: ItemPresenter, F: Filter<T>, P: Policy>(
         items.extend(more);
         bytes = (bytes + more_bytes).min(BYTES);
         if full {
-            return Ok(Page { items, next: after });
+            return Ok((Page { items, next: after }, bytes));
         }
         if last || looked_at >= BUDGET {
-            return Ok(Page { items, next: after.filter(|_| !last) });
+            return Ok((Page { items, next: after.filter(|_| !last) }, bytes));
         }
     }
 }
 
 /// An item of a list.
-type ListedItem<T> = Listed<ItemView<<T as ItemPresenter>::Fields>>;
+pub(super) type ListedItem<T> = Listed<ItemView<<T as ItemPresenter>::Fields>>;
 
 /// The views of rows with their sealed bytes, the place of the last row that was opened, and whether a row was left
 /// because there was no room.

@@ -15,10 +15,10 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::model::{Header as _, ItemKind, ItemRow};
-use super::pages::{BYTES, Filter};
+use super::pages::{BYTES, Filter, ListedItem};
 use super::seal::{self, SealedHeader};
 use super::store::table::ItemTable as _;
-use super::view::{self, ItemPresenter, ItemView, Visible};
+use super::view::{self, ItemPresenter, Visible};
 use crate::care::door::Policy;
 use crate::care::grants::Sections;
 use crate::care::grants::store::{Position, visible_page};
@@ -110,7 +110,8 @@ struct SharedRows<T: ItemKind> {
     next: Option<ReaderPosition>,
 }
 
-/// Reads a page of the items that are open to a reader: one unit, with one row in the patient's log.
+/// Reads a page of the items that are open to a reader: one unit, with one row in the patient's log. Returns also the
+/// number of its sealed bytes, as [`own`](super::pages::own) does.
 ///
 /// # Errors
 ///
@@ -121,12 +122,13 @@ pub async fn shared<T: ItemPresenter, F: Filter<T>, P: Policy>(
     filter: &F,
     page: PageRequest<ReaderPosition>,
     manner: T::Manner,
-) -> Result<Page<Listed<ItemView<T::Fields>>, ReaderPosition>> {
+) -> Result<(Page<ListedItem<T>, ReaderPosition>, usize)> {
     let filter = filter.clone();
     let found = door.read(act, move |tx, access| find_shared::<T, F, _>(tx, access, &filter, page)).await?;
     let (keys, patient, vault) = (door.keys()?.clone(), door.patient()?, door.state().vault.clone());
     let SharedRows { rows, around, next } = found;
-    let opened = apart(rows.iter().map(|shared| shared.row.bytes()).sum(), move || {
+    let bytes: usize = rows.iter().map(|shared| shared.row.bytes()).sum();
+    let opened = apart(bytes, move || {
         let render = |shared: SharedRow<T>| {
             let mut item = Visible { row: shared.row, shared: Some(shared.sections), openings: None };
             let view = match shared.header {
@@ -141,7 +143,7 @@ pub async fn shared<T: ItemPresenter, F: Filter<T>, P: Policy>(
         };
         rows.into_iter().map(render).collect::<Result<_>>()
     });
-    Ok(Page { items: opened.await??, next })
+    Ok((Page { items: opened.await??, next }, bytes))
 }
 
 /// Finds the rows of a page. The log must name the returned items and no others, so the filter is applied here, in the

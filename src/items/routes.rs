@@ -212,12 +212,12 @@ pub async fn list<T: ItemPresenter, F: Filter<T>, P: Policy, L: Serialize>(
         let asked = listing.and_then(|listing| Ok((listing.page(vault, &scope)?, listing)));
         let (asked, listing) = door.first(act, asked).await?;
         let page = pages::own::<T, F, _>(&door, act, &listing.filter, asked, manner).await?;
-        return Ok(listing.reply(vault, &scope, page, list).compressed_if(true));
+        return Ok(listing.long_reply(vault, &scope, page, list).compressed_if(true));
     }
     let asked = listing.and_then(|listing| Ok((listing.page(vault, &scope)?, listing)));
     let (asked, listing) = door.first(act, asked).await?;
     let page = readers::shared::<T, F, _>(&door, act, &listing.filter, asked, manner).await?;
-    Ok(listing.reply(vault, &scope, page, list))
+    Ok(listing.long_reply(vault, &scope, page, list))
 }
 
 /// A change of an item.

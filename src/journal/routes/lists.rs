@@ -142,9 +142,9 @@ pub(super) async fn search_entries(
 ) -> Result<Reply> {
     let asked = body.and_then(|body| body.into_inner().parse(&door));
     let Search { filter, page, scope } = door.first("search_entries", asked).await?;
-    let found = pages::own::<Entries, Filter, _>(&door, "search_entries", &filter, page, ()).await?;
+    let (found, room) = pages::own::<Entries, Filter, _>(&door, "search_entries", &filter, page, ()).await?;
     let next = found.next.map(|key| door.state().vault.seal_cursor(&scope, &key.to_bytes()));
-    Ok(Reply::ok(&EntryList::of(found.items, next)))
+    Ok(Reply::long(&EntryList::of(found.items, next), room))
 }
 
 /// A search, parsed.
