@@ -22,6 +22,20 @@ struct TimedValue<V> {
     value: V,
 }
 
+/// The value of a [`TimedValue`] alone: most readings have no use for the instant, and a list would read one for every
+/// part.
+#[derive(Deserialize)]
+struct Untimed<V> {
+    value: V,
+}
+
+/// A section as it was opened.
+struct OpenedSection {
+    /// The instant at which the server received it; not read for the owner, to whom it is not shown.
+    at: Option<Timestamp>,
+    value: Option<Box<RawValue>>,
+}
+
 /// A header, with the server's own fields, in one object.
 #[derive(Serialize)]
 pub struct SealedHeader<H> {
@@ -194,7 +208,7 @@ pub struct OpenedItem<T: ItemKind> {
     /// Whether its times were odd when it arrived.
     pub clock_suspect: bool,
     origin: Origin,
-    sections: Vec<Option<TimedValue<Option<Box<RawValue>>>>>,
+    sections: Vec<Option<OpenedSection>>,
     keys: Keys,
     place: SealContext,
 }
@@ -221,9 +235,9 @@ impl<T: ItemKind> OpenedItem<T> {
         self.origin.copy_of
     }
 
-    /// Returns the instant of the last change of the opened sections.
+    /// Returns the instant of the last change of the opened sections; `None` for the owner.
     pub fn sections_at(&self) -> Option<Timestamp> {
-        self.sections.iter().flatten().map(|part| part.at).max()
+        self.sections.iter().flatten().filter_map(|part| part.at).max()
     }
 
     /// Returns the content; sections that were not opened are empty.
@@ -260,8 +274,8 @@ pub fn open_sealed_header<T: ItemKind>(
 ) -> Result<SealedHeader<T::Header>> {
     let place = place::<T>(patient, id, "meta", part.rev);
     let sealed = part.sealed.ok_or_else(|| keys.damaged(&place))?;
-    let stamped: TimedValue<SealedHeader<T::Header>> = keys.open_json_in_place(&place, sealed)?;
-    Ok(stamped.value)
+    let Untimed { value } = keys.open_json_in_place(&place, sealed)?;
+    Ok(value)
 }
 
 /// Opens the header of an item and the `shared` sections, where they lie: for its owner (`None`) all of them. The
@@ -296,9 +310,17 @@ pub fn open_sections<T: ItemKind>(
     let mut sections = Vec::with_capacity(T::SECTIONS.len());
     for (section, Part { rev, sealed }) in T::SECTIONS.iter().zip(parts.into_iter().skip(1)) {
         let shown = shared.is_none_or(|shared| section.grant.is_some_and(|grant| shared.has(grant)));
-        let open = |sealed| keys.open_json_in_place(&place::<T>(patient, id, section.column, rev), sealed);
-        let stamped: Option<TimedValue<Option<Box<RawValue>>>> = sealed.filter(|_| shown).map(open).transpose()?;
-        sections.push(stamped);
+        let open = |sealed| -> Result<OpenedSection> {
+            let place = place::<T>(patient, id, section.column, rev);
+            Ok(if shared.is_some() {
+                let TimedValue { at, value } = keys.open_json_in_place(&place, sealed)?;
+                OpenedSection { at: Some(at), value }
+            } else {
+                let Untimed { value } = keys.open_json_in_place(&place, sealed)?;
+                OpenedSection { at: None, value }
+            })
+        };
+        sections.push(sealed.filter(|_| shown).map(open).transpose()?);
     }
     let place = place::<T>(patient, id, "content", 0);
     let origin = Origin { creation, copy_of };
@@ -317,8 +339,8 @@ pub fn open_section<T: ItemKind, V: DeserializeOwned>(
     part: &Part,
 ) -> Result<Option<V>> {
     let Some(sealed) = &part.sealed else { return Ok(None) };
-    let stamped: TimedValue<Option<V>> = keys.open_json(&place::<T>(patient, id, column, part.rev), sealed)?;
-    Ok(stamped.value)
+    let Untimed { value } = keys.open_json(&place::<T>(patient, id, column, part.rev), sealed)?;
+    Ok(value)
 }
 
 #[cfg(test)]
