@@ -34,7 +34,7 @@ pub trait Filter<T: ItemPresenter>: Clone + Send + 'static {
     fn scan(&self) -> Scan;
     /// Whether the filter may refuse most items that the database finds.
     fn is_sparse(&self) -> bool;
-    /// Whether the filter needs opened items.
+    /// Whether the filter needs opened items; else it admits every one.
     fn needs_opening(&self) -> bool;
     /// Whether the filter admits an opened item. Sections that were not opened are empty and match nothing.
     ///
@@ -134,7 +134,7 @@ fn open_listed<T: ItemPresenter, F: Filter<T>>(
     let parts = (item.row.id, std::mem::take(&mut item.row.parts));
     let view = || {
         let opened = super::seal::open::<T>(keys, patient, parts, item.shared)?;
-        if !filter.admits(&opened, around)? {
+        if filter.needs_opening() && !filter.admits(&opened, around)? {
             return Ok(None);
         }
         view::rendered::<T>(&item, opened, around, manner).map(Some)
