@@ -39,6 +39,13 @@ pub struct Scan {
     pub rows: i64,
 }
 
+impl Scan {
+    /// Whether it is for the newest items whatever they are: the beginning of a list without a filter.
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Self { deleted: false, draft: None, from: None, until: None, link: None, after: None, rows: _ })
+    }
+}
+
 /// The state of an item.
 #[derive(Clone, Copy, Debug)]
 pub struct ItemState {
@@ -301,6 +308,14 @@ macro_rules! item_table {
 
                 fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, scan: &Scan) -> Result<Vec<ItemRow>> {
                     let own = $table::table.filter($table::patient_id.eq(access.patient()));
+                    // The beginning of most lists: a statement that is known by its type. The text of the other is written
+                    // for every run.
+                    if scan.is_plain() {
+                        let newest = own.filter($table::deleted_at.is_null()).select($crate::db::columns::<Stored>());
+                        let newest = newest.order(($table::occurred_at.desc(), $table::id.desc())).limit(scan.rows);
+                        let found: Vec<Stored> = Both(newest).load(tx.conn())?;
+                        return Ok(rows(found));
+                    }
                     let found: Vec<Stored> = $crate::boxed!(tx, {
                         let mut query = own.select($crate::db::columns::<Stored>()).into_boxed();
                         query = if scan.deleted {
