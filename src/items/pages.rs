@@ -80,7 +80,12 @@ pub async fn own<T: ItemPresenter, F: Filter<T>, P: Policy>(
         });
         let (more, more_bytes, full);
         (more, more_bytes, after, full) = opened.await??;
-        items.extend(more);
+        // The first part is most often the whole page: it is not moved.
+        if items.is_empty() {
+            items = more;
+        } else {
+            items.extend(more);
+        }
         bytes = (bytes + more_bytes).min(BYTES);
         if full {
             return Ok((Page { items, next: after }, bytes));
@@ -107,7 +112,7 @@ fn open_own<T: ItemPresenter, F: Filter<T>>(
     (around, manner): (&ContextSource, T::Manner),
     (mut after, (room, room_bytes)): (Option<CursorPosition>, (usize, Option<usize>)),
 ) -> Result<OpenedRows<T>> {
-    let (mut items, mut bytes) = (Vec::new(), 0);
+    let (mut items, mut bytes) = (Vec::with_capacity(rows.len().min(room)), 0);
     for row in rows {
         let most = room_bytes.or_else(|| (!items.is_empty()).then_some(BYTES));
         let size = row.bytes();
