@@ -38,7 +38,7 @@ use super::policy::Relations;
 pub use super::policy::{Care, Clinical, Granted, Own, Policy, Records, Shared, Team, Urgent, ViewAs};
 use super::store;
 use crate::audit::{self, Record as AuditRecord, Subject};
-use crate::db::Tx;
+use crate::db::{Db, Tx};
 use crate::http::{ChangeResult, Command, Listing, PatientRef, Preconditions, Reply, Request, whole_list};
 use crate::idempotency::{self, Outcome};
 use crate::identity::{self, AccountKind, AccountPolicy as _, Caller, Directory, key_of};
@@ -200,7 +200,8 @@ async fn has_met(state: &State, directory: &Directory, caller: &Caller, patient:
     if directory.has_met(account, patient) {
         return Ok(true);
     }
-    let met = state.db.read(move |tx| store::is_related(tx, patient, account)).await?;
+    let db = state.db.for_caller(account.uuid());
+    let met = db.read(move |tx| store::is_related(tx, patient, account)).await?;
     if met {
         directory.note_met(account, patient);
     }
@@ -289,6 +290,11 @@ impl<L: Policy> Door<L> {
         &self.parts.state
     }
 
+    /// Returns the database, where the caller takes turns with others.
+    fn db(&self) -> Db {
+        self.state().db.for_caller(self.parts.caller.account().uuid())
+    }
+
     /// Binds cursors to the caller, the operation and the filter.
     pub fn cursor_scope(&self, act: &str, filter: &str) -> Vec<u8> {
         let patient = self.parts.patient.map(|id| id.to_string()).unwrap_or_default();
@@ -332,7 +338,7 @@ impl<L: Policy> Door<L> {
                 Err(error) => Err(error),
             },
         };
-        let db = &self.state().db;
+        let db = self.db();
         if self.parts.owner { db.read(unit).await? } else { db.write(unit).await? }
     }
 
@@ -402,7 +408,7 @@ impl<L: Policy> Door<L> {
         let (key, path) = (key_of(self.state(), &request, self.parts.patient), request.path().to_owned());
         let mut command = request.into_command().and_then(parse);
         let parts = Arc::clone(&self.parts);
-        let verdict = self.state().db.write(move |tx| {
+        let verdict = self.db().write(move |tx| {
             // Nothing is changed in the place of another.
             let Some(access) = parts.open::<L, Write>(tx, act, None)? else { return Ok(Err(Error::NotFound)) };
             parts.caller.check_query()?;
@@ -436,7 +442,7 @@ impl<L: Policy> Door<L> {
         T: Send + 'static,
     {
         let parts = Arc::clone(&self.parts);
-        let verdict = self.state().db.write(move |tx| {
+        let verdict = self.db().write(move |tx| {
             let Some(access) = parts.open::<L, Write>(tx, act, None)? else { return Ok(Err(Error::NotFound)) };
             parts.caller.check_query()?;
             parts.attempt(tx, act, &access, |tx| {

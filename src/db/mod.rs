@@ -4,10 +4,10 @@
 //! must leave a trace is therefore a *value*, not an error. A unit may run more than once and so has no effect outside
 //! the database; effects after the commit are handed to [`Tx::after_commit`].
 //!
-//! Connections live on threads of their own, never on the HTTP workers. On SQLite one writer thread commits many
-//! units in one transaction (`writer`), each in a savepoint, and another thread copies its log into the file
-//! (`checkpoint`); on PostgreSQL each thread runs one unit at a time (`postgres`). Nothing outside `store.rs` files and
-//! this folder imports diesel.
+//! Connections live on threads of their own, never on the HTTP workers. Units wait for them in a queue, in which
+//! callers take turns (`queue`). On SQLite one writer thread commits many units in one transaction (`writer`), each in
+//! a savepoint, and another thread copies its log into the file (`checkpoint`); on PostgreSQL each thread runs one unit
+//! at a time (`postgres`). Nothing outside `store.rs` files and this folder imports diesel.
 
 pub mod authentic;
 mod backend;
@@ -40,6 +40,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 pub use authentic::Stored;
 pub use backend::Backend;
@@ -72,6 +73,8 @@ pub struct Db {
     last: Option<Arc<dyn LastStep>>,
     follow_up: Option<Arc<dyn FollowUp>>,
     versions: Arc<Versions>,
+    /// The account that asks for the units of this handle.
+    caller: Option<Uuid>,
 }
 
 /// What follows each unit that asked for it ([`Tx::follow_up`]), once it is durable or has refused, and before its
@@ -129,6 +132,7 @@ impl Db {
             follow_up: None,
             signals: Arc::default(),
             versions: Arc::default(),
+            caller: None,
         })
     }
 
@@ -172,6 +176,12 @@ impl Db {
     #[must_use]
     pub fn with_follow_up(self, follow_up: Option<Arc<dyn FollowUp>>) -> Self {
         Self { follow_up, ..self }
+    }
+
+    /// Returns a handle for the units that an account asks for: callers take turns in the queue.
+    #[must_use]
+    pub fn for_caller(&self, account: Uuid) -> Self {
+        Self { caller: Some(account), ..self.clone() }
     }
 
     /// Returns the database that this handle is for.
@@ -241,7 +251,8 @@ impl Db {
                 followed: Arc::clone(&followed),
             },
         );
-        queue.push(queue::Waiting { job: Box::new(unit), lane, read_only, deadline: Instant::now() + PATIENCE })?;
+        let (job, caller, deadline) = (Box::new(unit), self.caller, Instant::now() + PATIENCE);
+        queue.push(queue::Waiting { job, caller, lane, read_only, deadline })?;
         let answer = answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")));
         // A refusal waits as well: it may be the answer to a request that was done before and is sent again.
         if followed.load(Ordering::Acquire)

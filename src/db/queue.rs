@@ -1,8 +1,15 @@
 //! The bounded queue in front of the database threads.
+//!
+//! Callers take turns: between two units of one caller comes one of each other caller that waits. However many requests
+//! somebody sends, the others wait for one of their units, or for two with the one that runs. The units of one caller
+//! keep their order.
 
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use uuid::Uuid;
 
 use super::unit::Job;
 use crate::kernel::{Error, Result};
@@ -19,15 +26,56 @@ pub(super) enum Lane {
 /// A unit in the queue.
 pub(super) struct Waiting {
     pub job: Box<dyn Job>,
+    /// The account that asks for it. A unit without one takes a turn of its own.
+    pub caller: Option<Uuid>,
     pub lane: Lane,
     pub read_only: bool,
     pub deadline: Instant,
 }
 
+/// A line in which callers take turns.
+#[derive(Default)]
+struct Line {
+    /// The units in the order of their turns, at most one of each caller.
+    turns: VecDeque<Waiting>,
+    /// The further units of each caller who has one among the turns.
+    further: HashMap<Uuid, VecDeque<Waiting>>,
+    count: usize,
+}
+
+impl Line {
+    fn push(&mut self, waiting: Waiting) {
+        self.count += 1;
+        if let Some(caller) = waiting.caller {
+            match self.further.entry(caller) {
+                Entry::Occupied(mut further) => return further.get_mut().push_back(waiting),
+                Entry::Vacant(place) => {
+                    place.insert(VecDeque::new());
+                }
+            }
+        }
+        self.turns.push_back(waiting);
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        let taken = self.turns.pop_front()?;
+        self.count -= 1;
+        if let Some(caller) = taken.caller
+            && let Entry::Occupied(mut further) = self.further.entry(caller)
+        {
+            match further.get_mut().pop_front() {
+                Some(next) => self.turns.push_back(next),
+                None => drop(further.remove()),
+            }
+        }
+        Some(taken)
+    }
+}
+
 #[derive(Default)]
 struct Lines {
-    interactive: VecDeque<Waiting>,
-    bulk: VecDeque<Waiting>,
+    interactive: Line,
+    bulk: Line,
     closed: bool,
 }
 
@@ -57,10 +105,10 @@ impl Queue {
             Lane::Interactive => &mut lines.interactive,
             Lane::Bulk => &mut lines.bulk,
         };
-        if own.len() >= self.capacity {
+        if own.count >= self.capacity {
             return Err(Error::Unavailable("the database queue is full"));
         }
-        own.push_back(waiting);
+        own.push(waiting);
         drop(lines);
         self.more.notify_one();
         Ok(())
@@ -92,5 +140,85 @@ impl Queue {
 }
 
 fn take(lines: &mut Lines) -> Option<Waiting> {
-    lines.interactive.pop_front().or_else(|| lines.bulk.pop_front())
+    lines.interactive.pop().or_else(|| lines.bulk.pop())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::AnyConnection;
+
+    /// A unit that is only looked at.
+    struct Idle;
+
+    impl Job for Idle {
+        fn run(&mut self, _: &mut AnyConnection) -> Result<()> {
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>, _: Result<()>) {}
+    }
+
+    const ANN: Option<Uuid> = Some(Uuid::from_u128(1));
+    const BEA: Option<Uuid> = Some(Uuid::from_u128(2));
+    const CLEO: Option<Uuid> = Some(Uuid::from_u128(3));
+    const SERVER: Option<Uuid> = None;
+
+    fn sends(queue: &Queue, lane: Lane, callers: &[Option<Uuid>]) {
+        for caller in callers.iter().copied() {
+            let (job, deadline) = (Box::new(Idle), Instant::now());
+            queue.push(Waiting { job, caller, lane, read_only: false, deadline }).unwrap();
+        }
+    }
+
+    fn order(queue: &Queue) -> Vec<Option<Uuid>> {
+        std::iter::from_fn(|| queue.try_next()).map(|waiting| waiting.caller).collect()
+    }
+
+    #[test]
+    fn a_patient_with_many_waiting_requests_gives_way_to_the_others_after_each() {
+        let queue = Queue::new(100);
+        sends(&queue, Lane::Interactive, &[ANN, ANN, ANN, ANN, BEA, CLEO, BEA]);
+        assert_eq!(order(&queue), [ANN, BEA, CLEO, ANN, BEA, ANN, ANN]);
+        // Who comes while one of hers runs waits for one more at most.
+        sends(&queue, Lane::Interactive, &[ANN, ANN, ANN]);
+        assert_eq!(queue.try_next().unwrap().caller, ANN);
+        sends(&queue, Lane::Interactive, &[BEA]);
+        assert_eq!(order(&queue), [ANN, BEA, ANN]);
+        assert!(queue.lines().interactive.further.is_empty(), "nobody is remembered who waits for nothing");
+    }
+
+    #[test]
+    fn the_requests_of_one_patient_keep_their_order() {
+        let queue = Queue::new(100);
+        let begin = Instant::now();
+        let nth = |n: u64| begin + std::time::Duration::from_secs(n);
+        for n in 0..5 {
+            let (job, lane) = (Box::new(Idle), Lane::Interactive);
+            queue.push(Waiting { job, caller: ANN, lane, read_only: false, deadline: nth(n) }).unwrap();
+            sends(&queue, lane, &[BEA]);
+        }
+        let all = std::iter::from_fn(|| queue.try_next()).filter(|waiting| waiting.caller == ANN);
+        assert_eq!(all.map(|waiting| waiting.deadline).collect::<Vec<_>>(), (0..5).map(nth).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_work_of_the_server_takes_turns_of_its_own_and_background_work_comes_last() {
+        let queue = Queue::new(100);
+        sends(&queue, Lane::Bulk, &[CLEO]);
+        sends(&queue, Lane::Interactive, &[ANN, ANN, SERVER, SERVER]);
+        assert_eq!(order(&queue), [ANN, SERVER, SERVER, ANN, CLEO]);
+    }
+
+    #[test]
+    fn a_full_queue_counts_the_further_requests_of_a_patient() {
+        let queue = Queue::new(3);
+        sends(&queue, Lane::Interactive, &[ANN, ANN, ANN]);
+        let (job, deadline) = (Box::new(Idle), Instant::now());
+        let more = Waiting { job, caller: BEA, lane: Lane::Interactive, read_only: false, deadline };
+        assert!(matches!(queue.push(more), Err(Error::Unavailable(_))));
+        queue.try_next().unwrap();
+        sends(&queue, Lane::Interactive, &[BEA]);
+        assert_eq!(order(&queue), [ANN, BEA, ANN]);
+    }
 }

@@ -13,7 +13,7 @@ use super::freshness::{Need, Proofs};
 use super::model::AccountKind;
 use super::store;
 use super::token::Tokens;
-use crate::db::Tx;
+use crate::db::{Db, Tx};
 use crate::http::{ChangeResult, Command, Listing, Reply, Request, query};
 use crate::idempotency::{self, IdempotentRequest, Outcome, RecordedOutcome};
 use crate::kernel::id::{Account, Patient, Session};
@@ -256,6 +256,11 @@ impl<K: AccountPolicy> Claimed<K> {
         request.prepare(make).await
     }
 
+    /// Returns the database, where the caller takes turns with others.
+    fn db(&self, state: &State) -> Db {
+        state.db.for_caller(self.account.uuid())
+    }
+
     async fn look<T: Send + 'static>(
         &self,
         state: &State,
@@ -266,7 +271,7 @@ impl<K: AccountPolicy> Claimed<K> {
             let live = caller.live(tx)?;
             read(tx, &live)
         };
-        state.db.read(unit).await
+        self.db(state).read(unit).await
     }
 
     /// Does `request` in one unit, once for each idempotency key. The first statement makes the caller live.
@@ -301,7 +306,7 @@ impl<K: AccountPolicy> Claimed<K> {
             let (status, replayed) = (outcome.done.status, outcome.replayed);
             Ok((status, replayed, show(tx, &live, outcome)?))
         };
-        let (status, replayed, value) = state.db.write(unit).await?;
+        let (status, replayed, value) = self.db(state).write(unit).await?;
         Ok(ChangeResult::new(path, status == 201, replayed, value))
     }
 
