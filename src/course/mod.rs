@@ -24,8 +24,8 @@ pub use routes::{InfusionView, configure_patient, read_infusion, read_pause};
 pub use series::{Course, courses};
 pub use status::{CourseKind, InfusionStatus, Source};
 pub use store::{
-    InfusionRow, OpenedInfusions, PauseRow, SealedContextSource, StoredDocument, background, doses, find_infusion,
-    infusion_exists, list_infusion_rows, list_infusion_versions, list_infusions, list_infusions_of,
+    InfusionRow, OpenedInfusions, PauseRow, SealedContextSource, StoredDocument, background, count_infusions, doses,
+    find_infusion, infusion_exists, list_infusion_rows, list_infusion_versions, list_infusions, list_infusions_of,
     list_pause_versions, list_pauses, list_pauses_among, list_pauses_of, open_doses, open_infusions, open_periods,
     pause_periods, silence, update_infusion,
 };

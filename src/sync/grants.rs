@@ -48,6 +48,11 @@ pub(super) fn shares(mutation: &Mutation) -> bool {
     mutation.kind == Kind::Grant && mutation.act == Act::Put
 }
 
+/// Whether a mutation makes a grant by rule.
+pub(super) fn is_by_rule(mutation: &Mutation) -> bool {
+    shares(mutation) && mutation.members.get("rule").is_some_and(|rule| !rule.is_null())
+}
+
 /// Finds a grant as it was in `version`. It never changes but for its end.
 fn at(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Any>, version: i64) -> Result<Option<Numbered>> {
     let Some(row) = store::find(tx, access, id.typed())? else { return Ok(None) };

@@ -1,4 +1,5 @@
-//! The batch of a push: some mutations in one unit, each in a savepoint.
+//! The batch of a push: some mutations in one unit, each in a savepoint. On SQLite all others wait for a unit, so it
+//! does fewer mutations where each has more to do.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::Entry as MapEntry;
@@ -12,9 +13,10 @@ use super::model::Kind;
 use super::mutation::{Came, Kept, Mutation, Remembered};
 use super::outcome::{Done, Means, Written, find, first_version};
 use super::{comments, epoch, grants, infusions, pauses, prompts, settings, store, words};
-use crate::care::grants::store::{hold_active, hold_readers_of_all};
+use crate::care::grants::store::{count_by_rule, hold_active, hold_readers_of_all};
 use crate::care::{Access, Write};
 use crate::changes;
+use crate::course::count_infusions;
 use crate::db::Tx;
 use crate::exercises::Responses;
 use crate::journal::Entries;
@@ -22,10 +24,14 @@ use crate::kernel::creation::canonical;
 use crate::kernel::{Code, Error, Result};
 use crate::vault::{MacLabel, Vault};
 
-/// The most mutations of one unit.
+/// The most mutations of one unit, and the most that all of them together may weigh. Most weigh 1.
 const OF_UNIT: usize = 50;
 /// The bytes after which a unit takes no more of them.
 const BYTES_OF_UNIT: usize = 1024 * 1024;
+/// The grants by rule that add 1 to the weight of an entry, which enters those that it matches.
+const RULES: i64 = 5;
+/// The infusions that add 1 to the weight of an infusion, which is compared with all of them.
+const INFUSIONS: i64 = 50;
 
 /// A mutation as it was sent: read, with its fingerprint, or the fault for which it is rejected.
 #[derive(Clone, Debug)]
@@ -44,7 +50,7 @@ pub struct Sent {
 
 /// Reads the mutations of a batch, in the order in which they are done: what ends grants comes first, so that nothing
 /// of the batch opens what it ends.
-pub fn read(vault: &Vault, list: &[Value]) -> Vec<Sent> {
+pub fn read(vault: &Vault, list: &[Value]) -> Vec<Arc<Sent>> {
     let sent = |(place, value): (usize, &Value)| {
         let id = value["mutation_id"].as_str().and_then(|text| text.parse().ok());
         let text = canonical(value.clone(), true);
@@ -60,29 +66,51 @@ pub fn read(vault: &Vault, list: &[Value]) -> Vec<Sent> {
         let key = sent.mutation.as_ref().ok().map(|(mutation, _)| (mutation.kind, mutation.thing));
         sent.repeated = key.is_some_and(|key| !things.insert(key));
     }
-    batch
+    batch.into_iter().map(Arc::new).collect()
 }
 
-/// Divides a batch into what one unit does each; an empty one into one that does nothing.
-pub fn units(batch: &[Sent]) -> Vec<&[Sent]> {
-    let (mut units, mut rest) = (Vec::new(), batch);
-    loop {
-        let mut bytes = 0;
-        let fits = |sent: &&Sent| {
-            bytes += sent.bytes;
-            bytes <= BYTES_OF_UNIT
-        };
-        let count = rest.iter().take(OF_UNIT).take_while(fits).count().max(1).min(rest.len());
-        let (unit, later) = rest.split_at(count);
-        units.push(unit);
-        rest = later;
-        if rest.is_empty() {
-            return units;
-        }
+/// Returns the mutations that are next for a unit, which may do fewer of them.
+pub fn unit(rest: &[Arc<Sent>]) -> &[Arc<Sent>] {
+    let mut bytes = 0;
+    let fits = |sent: &&Arc<Sent>| {
+        bytes += sent.bytes;
+        bytes <= BYTES_OF_UNIT
+    };
+    let count = rest.iter().take(OF_UNIT).take_while(fits).count().max(1).min(rest.len());
+    rest.split_at(count).0
+}
+
+fn mutations(batch: &[Arc<Sent>]) -> impl Iterator<Item = &Mutation> {
+    batch.iter().filter_map(|sent| Some(&sent.mutation.as_ref().ok()?.0))
+}
+
+/// Returns the first of some mutations, as many as weigh no more than a unit may, and at least one.
+fn that_fit<'s>(tx: &mut Tx<'_>, access: &Access<Write>, batch: &'s [Arc<Sent>]) -> Result<&'s [Arc<Sent>]> {
+    if batch.len() < 2 {
+        return Ok(batch);
     }
+    let has = |kind: Kind| mutations(batch).any(|mutation| mutation.kind == kind);
+    let rules = if has(Kind::Entry) { count_by_rule(tx, access)? } else { 0 };
+    let infusions = if has(Kind::Infusion) { count_infusions(tx, access)? } else { 0 };
+    let more = |rows: i64, each: i64| usize::try_from(rows / each).unwrap_or(OF_UNIT);
+    let weight = |mutation: &Mutation| match mutation.kind {
+        Kind::Entry => 1 + more(rules, RULES),
+        Kind::Infusion => 1 + more(infusions, INFUSIONS),
+        // Thousands of entries may enter it.
+        Kind::Grant if grants::is_by_rule(mutation) => OF_UNIT,
+        _ => 1,
+    };
+    let mut all = 0;
+    let fits = |sent: &&Arc<Sent>| {
+        all += sent.mutation.as_ref().map_or(1, |(mutation, _)| weight(mutation));
+        all <= OF_UNIT
+    };
+    let count = batch.iter().take_while(fits).count().max(1);
+    Ok(batch.split_at(count).0)
 }
 
-/// Does some mutations of a batch, in order. One that fails leaves no trace and harms no other.
+/// Does some mutations of a batch, in order, and answers what came of each: of the first of them, if all are too much
+/// for one unit. One that fails leaves no trace and harms no other.
 ///
 /// # Errors
 ///
@@ -92,12 +120,11 @@ pub fn apply(
     access: &Access<Write>,
     means: &Means,
     (epoch, quota): (&str, i64),
-    batch: &[Sent],
+    batch: &[Arc<Sent>],
 ) -> Result<(Epoch, Vec<Done>)> {
-    let those = || batch.iter().filter_map(|sent| Some(&sent.mutation.as_ref().ok()?.0));
-    if those().any(grants::revokes) {
+    if mutations(batch).any(grants::revokes) {
         hold_readers_of_all(tx, access)?;
-    } else if those().any(grants::shares) {
+    } else if mutations(batch).any(grants::shares) {
         hold_active(tx, access, None)?;
     }
     access.lock(tx)?;
@@ -105,7 +132,8 @@ pub fn apply(
     if present.to_string() != epoch {
         return Err(present.resync("epoch"));
     }
-    let ids: Vec<_> = those().map(|mutation| mutation.id).collect();
+    let batch = that_fit(tx, access, batch)?;
+    let ids: Vec<_> = mutations(batch).map(|mutation| mutation.id).collect();
     let mut known = store::list(tx, access, &ids)?;
     if known.values().any(|before| matches!(before.came, Came::Stored(_))) {
         // It may have ended what does not stand in the revocation ledger yet: grants, also those of an item, or shown

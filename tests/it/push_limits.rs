@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::push::changes;
+use crate::statements::{heard, listen};
 use crate::support::app::{Answer, TestApp, new_id};
 use crate::support::journal::two;
 use crate::support::people::Person;
@@ -215,4 +216,61 @@ async fn answers_of_sync_are_packed_unless_words_of_others_stand_in_them() {
     theo.says(&thread, json!({ "body": "I read it." })).send().await.created();
     let pull = ann.get(&ann.my(&format!("/changes?cursor={at}"))).header("accept-encoding", "gzip").send().await.ok();
     assert_eq!(coding(&pull), None, "a therapist's words stand beside the patient's");
+}
+
+/// The number of units in which a batch is done, all of it as `status` says.
+async fn units(ann: &Person, batch: &[Value], status: &str) -> usize {
+    let body = json!({ "epoch": ann.epoch().await, "mutations": batch });
+    heard(&ann.app);
+    let answer = ann.post(&ann.my("/mutations"), body).send().await.ok();
+    let results = answer.body["results"].as_array().unwrap();
+    assert_eq!(results.len(), batch.len());
+    for (result, sent) in results.iter().zip(batch) {
+        is(result, status);
+        assert_eq!(result["mutation_id"], sent["mutation_id"]);
+    }
+    // Each unit begins with the session.
+    heard(&ann.app).iter().filter(|text| text.contains("sessions")).count()
+}
+
+/// A new grant of all reflections, to the care team.
+fn rule(ann: &Person) -> Value {
+    let rule = json!({ "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" } });
+    mutation(ann, "grant", &new_id(&ann.app), 0, rule)
+}
+
+#[actix_web::test]
+async fn the_more_rules_a_patient_has_the_fewer_entries_one_unit_does() {
+    listen();
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let some = |count: usize| (0..count).map(|_| new(&ann, &new_id(&app), 10)).collect::<Vec<_>>();
+    assert_eq!(units(&ann, &some(60), "applied").await, 2, "without rules");
+    // Each may open thousands of entries: it has a unit of its own.
+    let rules = |count: usize| (0..count).map(|_| rule(&ann)).collect::<Vec<_>>();
+    assert_eq!(units(&ann, &rules(4), "applied").await, 4);
+    assert_eq!(units(&ann, &some(50), "applied").await, 1, "with few rules");
+    assert_eq!(units(&ann, &rules(46), "applied").await, 46);
+    let batch = some(50);
+    assert_eq!(units(&ann, &batch, "applied").await, 13, "with fifty rules others come in between");
+    let before = changes(&app);
+    units(&ann, &batch, "replayed").await;
+    assert_eq!(changes(&app), before, "each was done once");
+    assert_eq!(units(&ann, &some(1), "applied").await, 1);
+}
+
+#[actix_web::test]
+async fn the_more_infusions_a_patient_has_the_fewer_one_unit_does() {
+    listen();
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let planned = |days: i64| {
+        let at = app.now() + SignedDuration::from_hours(24 * days);
+        let fields =
+            json!({ "status": "planned", "route": "iv_infusion", "planned_start": at.to_string(), "dose_mg": 35.0 });
+        mutation(&ann, "infusion", &new_id(&app), 0, json!({ "fields": fields }))
+    };
+    let some = |days: std::ops::Range<i64>| days.map(planned).collect::<Vec<_>>();
+    assert_eq!(units(&ann, &some(1..51), "applied").await, 1);
+    assert_eq!(units(&ann, &some(51..101), "applied").await, 2, "each is compared with fifty others");
 }

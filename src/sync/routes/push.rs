@@ -355,16 +355,23 @@ async fn pushed(door: &Door<Own>, PushMutations { epoch, mutations }: PushMutati
     let mut results = Vec::with_capacity(sent.len());
     let mut now = None;
     let own = sent.iter().all(|sent| sent.mutation.as_ref().is_ok_and(|(mutation, _)| mutation.kind.is_own()));
-    for some in batch::units(&sent) {
+    let mut rest = sent.as_slice();
+    // An empty batch is one unit as well: the door opens in it.
+    loop {
         let (state, quota) = (door.state(), door.state().config.quota());
         let means = Means { vault: state.vault.clone(), sharing: Terms::of(&state.config) };
-        let (batch, epoch) = (some.to_vec(), epoch.clone());
+        let (batch, epoch) = (batch::unit(rest).to_vec(), epoch.clone());
         let done = door
             .write("push_mutations", move |tx, access| batch::apply(tx, access, &means, (&epoch, quota), &batch))
             .await?;
         now = Some(done.0);
+        let (some, later) = rest.split_at(done.1.len());
         for (sent, done) in some.iter().zip(done.1) {
             results.push((sent.place, MutationResult::new((door.keys()?, door.patient()?), sent.id, done)?));
+        }
+        rest = later;
+        if rest.is_empty() {
+            break;
         }
     }
     results.sort_by_key(|(place, _)| *place);
