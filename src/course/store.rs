@@ -4,6 +4,7 @@ mod context;
 mod pauses;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use jiff::Timestamp;
@@ -113,7 +114,18 @@ pub struct OpenedInfusions {
 
 /// Lists every infusion of the patient, opened, for planning and checks in the unit.
 pub fn list_infusions<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<OpenedInfusions> {
-    open_infusions(&list_infusion_rows(tx, access)?, access.keys()?, access.patient())
+    let (rows, patient) = (list_infusion_rows(tx, access)?, access.patient());
+    let sealed = rows.iter().map(|row| (place("infusions", patient, row.id, row.version), row.doc.as_slice()));
+    let opened = access.keys()?.open_set::<InfusionFacts>(tx, &sealed.collect::<Vec<_>>())?;
+    let mut found = OpenedInfusions::default();
+    for (row, facts) in rows.iter().zip(opened) {
+        let InfusionRow { id, version, created_at: At(created_at), updated_at: At(updated_at), .. } = *row;
+        match facts.map(Arc::unwrap_or_clone) {
+            Some(doc) => found.list.push(StoredDocument { id, doc, version, created_at, updated_at }),
+            None => drop(found.unreadable.insert(id)),
+        }
+    }
+    Ok(found)
 }
 
 /// Opens infusions.

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::keys::Keys;
 
-/// The most subjects in the cache. An entry is about 1 KB for each data key, and about 150 bytes for each infusion.
+/// The most subjects in the cache. An entry is about 1 KB for each data key, and about 150 bytes for each infusion, or
+/// 1 KB where there are so many that they stay open.
 const SUBJECTS: usize = 50_000;
 const SHARDS: usize = 16;
 /// The age up to which an entry is used. Another process that shares the keyring may destroy keys.

@@ -32,7 +32,8 @@ struct Ring {
     keys: Vec<DataKey>,
     entropy: Entropy,
     damage: Damage,
-    kept: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+    /// At most one of each type.
+    kept: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
 pub(super) struct DataKey {
@@ -108,17 +109,22 @@ impl Keys {
         Ok(Uuid::from_bytes(bytes))
     }
 
-    /// Returns what [`Keys::keep`] kept. The caller checks that the documents of which it was made are still the
-    /// same ([`super::identify`]).
+    /// Returns what [`Keys::keep`] kept of this type. The caller checks that the documents of which it was made are
+    /// still the same ([`super::identify`]).
     pub fn kept<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        kept?.downcast().ok()
+        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find_map(|made| Arc::clone(made).downcast().ok())
     }
 
-    /// Keeps what was made of opened documents, in the place of what was kept before, as long as these keys are: what
-    /// they opened is forgotten with them.
+    /// Keeps what was made of opened documents, in the place of what was kept of its type before, as long as these keys
+    /// are: what they opened is forgotten with them.
     pub fn keep<T: Any + Send + Sync>(&self, made: Arc<T>) {
-        *self.0.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+        let made: Arc<dyn Any + Send + Sync> = made;
+        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.iter_mut().find(|other| other.is::<T>()) {
+            Some(other) => *other = made,
+            None => kept.push(made),
+        }
     }
 
     /// Seals `data` for `place`.

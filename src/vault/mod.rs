@@ -43,6 +43,7 @@ mod installation;
 mod keyring;
 mod keys;
 mod ledger;
+mod open_sets;
 mod root;
 mod rotation;
 mod seal;

@@ -60,7 +60,7 @@ async fn what_is_sealed_opens() {
 }
 
 #[tokio::test]
-async fn one_thing_is_kept_found_by_its_type_and_forgotten_with_the_keys() {
+async fn one_thing_of_a_type_is_kept_and_forgotten_with_the_keys() {
     let (_home, vault) = vault().await;
     ann(&vault).await;
     let keys = vault.keys(ANN).await.unwrap().unwrap();
@@ -69,11 +69,13 @@ async fn one_thing_is_kept_found_by_its_type_and_forgotten_with_the_keys() {
     let again = vault.keys(ANN).await.unwrap().unwrap();
     assert_eq!(again.kept::<String>().as_deref().map(String::as_str), Some("the sea"));
     assert!(keys.kept::<u64>().is_none(), "of another type");
+    keys.keep(Arc::new(7_u64));
     keys.keep(Arc::new("nobody there".to_owned()));
     assert_eq!(keys.kept::<String>().as_deref().map(String::as_str), Some("nobody there"));
+    assert_eq!(keys.kept::<u64>().as_deref(), Some(&7), "they stand side by side");
     vault.destroy(ANN, &[Purpose::Journal]).await.unwrap();
     let rest = vault.keys(ANN).await.unwrap().unwrap();
-    assert!(rest.kept::<String>().is_none(), "by keys of which one is gone");
+    assert!(rest.kept::<String>().is_none() && rest.kept::<u64>().is_none(), "by keys of which one is gone");
 }
 
 #[tokio::test]

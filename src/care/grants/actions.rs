@@ -81,10 +81,12 @@ pub fn on_entry(
     answers_prompt: bool,
     before: bool,
 ) -> Result<bool> {
+    let (rows, patient) = (store::list_by_rule(tx, access)?, access.patient());
+    let sealed = rows.iter().map(|row| (place(patient, row.key.id), row.doc.as_slice()));
+    let docs = access.keys()?.open_set::<GrantDoc>(tx, &sealed.collect::<Vec<_>>())?;
     let (mut matching, mut others) = (Vec::new(), Vec::new());
-    for row in store::list_by_rule(tx, access)? {
-        // A rule that does not open opens nothing new, and what has changed leaves it.
-        let doc = Error::skip_damaged(open(access.keys()?, access.patient(), &row))?;
+    // A rule that does not open opens nothing new, and what has changed leaves it.
+    for (row, doc) in rows.iter().zip(docs) {
         match doc.filter(|doc| doc.rule().is_some_and(|rule| rule.matches(kind, answers_prompt))) {
             Some(doc) => matching.push((row.key, doc.reader)),
             None => others.push(row.key.id),

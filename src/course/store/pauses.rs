@@ -10,7 +10,7 @@ use crate::course::model::PauseDoc;
 use crate::db::schema::pauses;
 use crate::db::{At, Both, Tx, columns};
 use crate::kernel::id::{Patient, Pause};
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Id, Result};
 use crate::planning::PausePeriod;
 use crate::vault::{Keys, Purpose};
 
@@ -81,12 +81,10 @@ pub fn list_pauses_of(tx: &mut Tx<'_>, patients: &[Id<Patient>]) -> Result<Vec<(
 /// Lists the periods of the pauses that were not ended, opened, for planning in the unit. Returns also whether all of
 /// them open.
 pub fn pause_periods<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<(Vec<PausePeriod>, bool)> {
-    let rows = list_pauses(tx, access)?;
-    let mut periods = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let opened = Error::skip_damaged(row.open(access.keys()?, access.patient()))?;
-        periods.extend(opened.map(|pause| pause.doc.period));
-    }
+    let (rows, patient) = (list_pauses(tx, access)?, access.patient());
+    let sealed = rows.iter().map(|row| (place("pauses", patient, row.id, row.version), row.doc.as_slice()));
+    let opened = access.keys()?.open_set::<PauseDoc>(tx, &sealed.collect::<Vec<_>>())?;
+    let periods: Vec<_> = opened.iter().flatten().map(|pause| pause.period).collect();
     let all = periods.len() == rows.len();
     Ok((periods, all))
 }
