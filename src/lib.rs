@@ -60,12 +60,14 @@
 //! 4. **One unit of work** ([`db::Db::write`]): its first statement makes the caller live; the door opens an
 //!    [`care::Access`], which every storage function takes; the names in the query; replay record; the head row of the
 //!    patient is locked and gives the change its number; objects; change row; for anybody but the patient, the audit row.
+//!    On SQLite a reading by anybody but the patient is made beside the one writer, on a snapshot; the unit opens the
+//!    door again, and answers with that reading if nothing has changed for the patient since.
 //!    What closes access is answered once it also stands in the revocation ledger ([`db::FollowUp`]), and so is its
 //!    repetition.
 //! 5. **View**: sealed rows are opened after the unit, outside the database threads. Inside it, only rows that
 //!    planning or a check needs are opened, by store functions that say so. The patient's own list of prompts counts
 //!    as planning: which rows it reads next depends on what it finds in the last. So does a reader's list of items,
-//!    which is by local date: headers are opened in its unit.
+//!    which is by local date: headers are opened while it is read.
 //!
 //! # Adding an operation
 //!

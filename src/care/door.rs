@@ -25,7 +25,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
@@ -36,6 +36,7 @@ use uuid::Uuid;
 use super::access::{Access, Read, Write};
 use super::policy::Relations;
 pub use super::policy::{Care, Clinical, Granted, Own, Policy, Records, Shared, Team, Urgent, ViewAs};
+use super::prepared::{self, Basis, Reading};
 use super::store;
 use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::{Db, Tx};
@@ -83,6 +84,15 @@ impl Parts {
         act: &'static str,
         reader: Option<Id<Account>>,
     ) -> Result<Option<Access<A>>> {
+        let access = self.admit::<L, A>(tx, reader)?;
+        if access.is_none() {
+            self.trace_refusal(tx, act)?;
+        }
+        Ok(access)
+    }
+
+    /// Opens an access as [`Parts::open`] does. `None` is a refusal that is yet to leave its trace.
+    fn admit<L: Policy, A>(&self, tx: &mut Tx<'_>, reader: Option<Id<Account>>) -> Result<Option<Access<A>>> {
         let live = self.caller.live(tx)?;
         if !L::For::admits(live.kind()) {
             return Err(Error::Forbidden(Code::Forbidden));
@@ -123,23 +133,14 @@ impl Parts {
                 Ok(Some(access.proved(*live.proofs())))
             }
             None if links.is_empty() || owner => Err(Error::NotFound),
-            None => {
-                self.trace_refusal(tx, act, live.account(), patient, live.now())?;
-                Ok(None)
-            }
+            None => Ok(None),
         }
     }
 
     /// Leaves the trace of a refusal, once an hour for each person.
-    fn trace_refusal(
-        &self,
-        tx: &mut Tx<'_>,
-        act: &'static str,
-        who: Id<Account>,
-        patient: Id<Patient>,
-        now: Timestamp,
-    ) -> Result<()> {
-        let Some(keys) = &self.keys else { return Ok(()) };
+    fn trace_refusal(&self, tx: &mut Tx<'_>, act: &'static str) -> Result<()> {
+        let (Some(keys), Some(patient)) = (&self.keys, self.patient) else { return Ok(()) };
+        let (who, now) = (self.caller.account(), self.caller.now());
         if audit::refused_since(tx, patient, who, hour_of(now))? {
             return Ok(());
         }
@@ -163,7 +164,7 @@ impl Parts {
         }
         match tx.attempt(f)? {
             Err(Error::NotFound) => {
-                self.trace_refusal(tx, act, access.account()?, access.patient(), access.now())?;
+                self.trace_refusal(tx, act)?;
                 Ok(Err(Error::NotFound))
             }
             done => done.map(Ok),
@@ -206,6 +207,16 @@ async fn has_met(state: &State, directory: &Directory, caller: &Caller, patient:
         directory.note_met(account, patient);
     }
     Ok(met)
+}
+
+/// Runs a reading that is shared by the unit that prepares it and the one that answers for it.
+fn run<T, F>(f: &Mutex<F>, tx: &mut Tx<'_>, access: &Access<Read>) -> Result<T>
+where
+    F: FnMut(&mut Tx<'_>, &Access<Read>) -> Result<T>,
+{
+    let mut held = f.lock().unwrap_or_else(PoisonError::into_inner);
+    let f: &mut F = &mut held;
+    f(tx, access)
 }
 
 fn hour_of(now: Timestamp) -> Timestamp {
@@ -303,7 +314,8 @@ impl<L: Policy> Door<L> {
     }
 
     /// Opens the door to read, as operation `act`. A patient reads one snapshot. For other callers the unit also writes
-    /// the audit row, with the ids given to [`Access::returns`].
+    /// the audit row, with the ids given to [`Access::returns`]; on SQLite most of it is done beside the writer
+    /// (`prepared`).
     ///
     /// # Errors
     ///
@@ -322,24 +334,59 @@ impl<L: Policy> Door<L> {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>, &Access<Read>) -> Result<T> + Send + 'static,
     {
-        let parts = Arc::clone(&self.parts);
-        let unit = move |tx: &mut Tx<'_>| match parts.open::<L, Read>(tx, act, parts.reader)? {
-            None => Ok(Err(Error::NotFound)),
-            Some(access) => match f(tx, &access) {
+        let (parts, db) = (Arc::clone(&self.parts), self.db());
+        if parts.owner {
+            let unit = move |tx: &mut Tx<'_>| {
+                let access = parts.admit::<L, Read>(tx, parts.reader)?.ok_or(Error::NotFound)?;
+                f(tx, &access)
+            };
+            return db.read(unit).await;
+        }
+        let f = Arc::new(Mutex::new(f));
+        let (basis, reading) = self.prepare(&f).await?.unzip();
+        let unit = move |tx: &mut Tx<'_>| {
+            let Some(access) = parts.open::<L, Read>(tx, act, parts.reader)? else { return Ok(Err(Error::NotFound)) };
+            let holds = basis.as_ref().map(|basis| basis.holds(tx, &access)).transpose()?;
+            let read = if holds == Some(true) { Ok(None) } else { run(&f, tx, &access).map(Some) };
+            match read {
                 Ok(value) => {
                     parts.trace(tx, act, &access)?;
                     Ok(Ok(value))
                 }
                 // A forbidden and an absent thing leave the same trace.
-                Err(Error::NotFound) if !parts.owner => {
-                    parts.trace_refusal(tx, act, access.account()?, access.patient(), access.now())?;
+                Err(Error::NotFound) => {
+                    parts.trace_refusal(tx, act)?;
                     Ok(Err(Error::NotFound))
                 }
                 Err(error) => Err(error),
-            },
+            }
         };
+        match db.write(unit).await?? {
+            Some(value) => Ok(value),
+            None => reading.map(Reading::finish).ok_or_else(|| Error::internal("a reading was not prepared")),
+        }
+    }
+
+    /// Makes a reading beside the one writer of an SQLite file. There is none where the database has many writers, nor
+    /// for what is refused with a trace: the unit meets the same.
+    async fn prepare<T, F>(&self, f: &Arc<Mutex<F>>) -> Result<Option<(Basis, Reading<T>)>>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>, &Access<Read>) -> Result<T> + Send + 'static,
+    {
         let db = self.db();
-        if self.parts.owner { db.read(unit).await? } else { db.write(unit).await? }
+        if !db.backend().reads_beside_writer() {
+            return Ok(None);
+        }
+        let (parts, f) = (Arc::clone(&self.parts), Arc::clone(f));
+        let unit = move |tx: &mut Tx<'_>| {
+            let Some(access) = parts.admit::<L, Read>(tx, parts.reader)? else { return Ok(None) };
+            match prepared::read(tx, &access, |tx, access| run(&f, tx, access)) {
+                Err(Error::NotFound) => Ok(None),
+                made => made.map(Some),
+            }
+        };
+        db.read(unit).await
     }
 
     /// Opens the door, then returns the parsed request. Its faults are told only to callers whom the door lets in.

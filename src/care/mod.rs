@@ -3,7 +3,8 @@
 //! Only [`access`] makes an [`Access`], in the unit that uses it and after the check; [`write_scope`] hands one to work
 //! outside a door. Every storage function on patient data takes one, so that no query can be written without it. The
 //! [`Door`] in a handler's signature is the policy of the operation. When a caller other than the patient opens it, the
-//! audit row is written in the same unit.
+//! audit row is written in the same unit; on SQLite that unit rests on a reading that was made beside the writer, if it
+//! still holds (`prepared`).
 //!
 //! A patient accepts a care link, the therapist confirms it, and either side ends it ([`links`]). An admin changes the
 //! capabilities of a clinic's members ([`members`]): `record` opens infusions, of which a task tells the patients; what
@@ -33,6 +34,7 @@ pub mod members;
 pub mod model;
 pub mod people;
 mod policy;
+mod prepared;
 pub mod reading;
 pub mod revocations;
 pub mod roster;

@@ -312,6 +312,22 @@ pub struct Head {
     pub horizon: i64,
 }
 
+/// A point in the sequence of a patient. While it is the same, no change of theirs was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// The number of the next change.
+    next: i64,
+    /// The version of a new row: another epoch has another one.
+    first_version: i64,
+}
+
+impl Point {
+    /// Returns the point before change `next`, where a new row has `first_version`.
+    pub fn before(next: i64, first_version: i64) -> Self {
+        Self { next, first_version }
+    }
+}
+
 /// A change that closed access to a patient's data, and may not stand in the revocation ledger yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Revocation {

@@ -12,7 +12,7 @@ use diesel::sql_types::{Array, BigInt, HasSqlType, Integer, Nullable};
 use jiff::Timestamp;
 
 use super::model::{
-    Bytes, Change, Closed, Closing, Entity, ForReaders, Head, Numbered, Op, ReaderEvent, ReaderView, Recorded,
+    Bytes, Change, Closed, Closing, Entity, ForReaders, Head, Numbered, Op, Point, ReaderEvent, ReaderView, Recorded,
     Revocation,
 };
 use crate::db::schema::{changes, closings, patient_heads, revocations};
@@ -335,10 +335,19 @@ pub fn find_version(tx: &mut Tx<'_>, patient: Id<Patient>, seq: i64) -> Result<O
 /// [`Error::NotFound`] when there is no such patient.
 pub fn head(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<Head> {
     let own = patient_heads::table.filter(patient_heads::patient_id.eq(patient));
-    let found: Option<(i64, i64)> =
-        own.select((patient_heads::change_seq, patient_heads::horizon_seq)).first(tx.conn()).optional()?;
+    let ends = own.select((patient_heads::change_seq, patient_heads::horizon_seq));
+    let found: Option<(i64, i64)> = Both(ends).get_result(tx.conn()).optional()?;
     let (seq, horizon) = found.ok_or(Error::NotFound)?;
     Ok(Head { seq, horizon })
+}
+
+/// Reads the point that the patient's sequence has reached.
+///
+/// # Errors
+///
+/// As [`head`].
+pub fn point(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<Point> {
+    Ok(Point::before(head(tx, patient)?.seq + 1, tx.first_version()))
 }
 
 /// Reads the numbers of the last changes of some patients.

@@ -51,7 +51,7 @@ pub use postgres_url::PostgresUrl;
 pub use row_key::RowKey;
 pub use signals::{Listener, Signal, Signals, Topic};
 pub use types::{At, TimestampTz, Uid};
-pub use unit::{LastStep, Note, Tx};
+pub use unit::{Effects, LastStep, Note, Tx};
 
 use crate::kernel::{Error, Result};
 use queue::{Lane, Queue};

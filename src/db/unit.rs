@@ -17,6 +17,24 @@ use crate::kernel::{Error, Result};
 
 type Hook = Box<dyn FnOnce() + Send>;
 
+/// What a unit has done once it is durable.
+pub struct Effects(Vec<Hook>);
+
+impl fmt::Debug for Effects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Effects({})", self.0.len())
+    }
+}
+
+impl Effects {
+    /// Has it done.
+    pub fn run(self) {
+        for hook in self.0 {
+            hook();
+        }
+    }
+}
+
 /// A note of a unit for its last step.
 pub type Note = Box<dyn Any + Send>;
 
@@ -97,6 +115,12 @@ impl<'c> Tx<'c> {
     /// worker or notify a stream.
     pub fn after_commit(&mut self, hook: impl FnOnce() + Send + 'static) {
         self.hooks.push(Box::new(hook));
+    }
+
+    /// Takes out what was to be done once this unit is durable. It is for a unit that only prepares another one: what it
+    /// wants done is done once the other one is durable.
+    pub fn take_effects(&mut self) -> Effects {
+        Effects(std::mem::take(&mut self.hooks))
     }
 
     /// Returns the version that follows `present` in a row. Every version of every row is made by this or by

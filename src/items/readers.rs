@@ -33,8 +33,8 @@ use crate::vault::apart;
 /// The number of items in one step of a walk. It does not follow from the limit of the page, so that all pages of a
 /// part of a date walk through the same items.
 const STEP: usize = 32;
-/// The number of items in the first step: of most lists it is the only one, and for each item the writer reads a row
-/// and opens a header.
+/// The number of items in the first step: of most lists it is the only one, and for each item a row is read and a header
+/// opened.
 const FIRST_STEP: usize = 20;
 /// The most steps of the walk for one page. If a patient has more items on one date, they are shown in parts, each in a
 /// keyed order.

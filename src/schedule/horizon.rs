@@ -11,7 +11,6 @@ use super::store;
 use crate::care::access::{Access, Read};
 use crate::care::write_scope::WriteScope;
 use crate::changes::{self, Bytes, FeedsPlan, PlanRequest};
-use crate::db::Backend;
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, zone_data};
 use crate::planning::Protocol;
@@ -168,8 +167,7 @@ async fn prepare(
     turns: &Semaphore,
     now: Timestamp,
 ) -> Option<PreparedPlan> {
-    // PostgreSQL makes many plans at once. In memory readers and writer wait for each other.
-    if matches!(state.db.backend(), Backend::Postgres(_)) || state.db.backend().in_memory() {
+    if !state.db.backend().reads_beside_writer() {
         return None;
     }
     let _turn = turns.acquire().await.ok()?;

@@ -10,7 +10,7 @@
 use super::facts;
 use super::planner::{PlanChanges, PlanSources};
 use crate::care::{Access, Read, Write};
-use crate::changes::{self, PlanRequest};
+use crate::changes::{self, PlanRequest, Point};
 use crate::db::Tx;
 use crate::kernel::Result;
 use crate::planning::Protocols;
@@ -20,10 +20,7 @@ use crate::prompts::store as prompts;
 #[derive(Clone, Debug)]
 pub struct PreparedPlan {
     plan: PlanChanges,
-    /// The number of the patient's next change.
-    number: i64,
-    /// The version of a new row: another epoch has another one.
-    first_version: i64,
+    point: Point,
     /// The number of the prompts to come that wait for their time.
     waiting: i64,
 }
@@ -35,7 +32,7 @@ impl PreparedPlan {
     ///
     /// When facts cannot be read.
     pub fn make(tx: &mut Tx<'_>, access: &Access<Read>, protocols: &Protocols) -> Result<Option<Self>> {
-        let number = changes::head(tx, access.patient())?.seq + 1;
+        let point = changes::point(tx, access.patient())?;
         let waiting = waiting(tx, access)?;
         let sources = PlanSources::read(tx, access, protocols)?;
         if sources.are_to_be_settled(access.now()) {
@@ -45,7 +42,7 @@ impl PreparedPlan {
         if plan.take_back(access.now()) {
             return Ok(None);
         }
-        Ok(Some(Self { plan, number, first_version: tx.first_version(), waiting }))
+        Ok(Some(Self { plan, point, waiting }))
     }
 
     /// Stores the plan if it still holds, and answers whether it does. The patient's head is held; `number` is that of
@@ -56,7 +53,7 @@ impl PreparedPlan {
     /// When prompts cannot be written.
     pub fn store(&self, tx: &mut Tx<'_>, request: &PlanRequest, number: i64) -> Result<bool> {
         let access = Access::<Write>::for_planner(request);
-        let same = self.number == number && self.first_version == tx.first_version();
+        let same = self.point == Point::before(number, tx.first_version());
         if !same || self.waiting != waiting(tx, &access)? {
             return Ok(false);
         }

@@ -86,6 +86,7 @@ const KINDS: &[(&str, &str)] = &[
     ("care/members.rs", "actions"),
     ("care/people.rs", "actions"),
     ("care/policy.rs", "store"),
+    ("care/prepared.rs", "actions"),
     ("care/reading.rs", "actions"),
     ("care/revocations.rs", "actions"),
     ("care/roster.rs", "actions"),

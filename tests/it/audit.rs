@@ -23,7 +23,7 @@ fn patient_of(person: &Person) -> Id<Patient> {
 }
 
 /// The rows of a patient's log, oldest first, and what they say.
-async fn log(app: &TestApp, ann: &Person) -> Vec<(AuditRow, Record)> {
+pub async fn log(app: &TestApp, ann: &Person) -> Vec<(AuditRow, Record)> {
     let (state, subject) = (&app.server.state, Subject::Patient(patient_of(ann)));
     let mut rows = state.db.read(move |tx| audit::list(tx, subject, None, 100_000)).await.unwrap();
     rows.reverse();

@@ -95,6 +95,7 @@ mod passphrases;
 mod posture;
 mod people;
 mod prepared_plans;
+mod prepared_readings;
 mod preview;
 mod protocols;
 mod pull;
