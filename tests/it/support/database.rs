@@ -34,8 +34,16 @@ pub fn on_postgres() -> bool {
 pub fn new_folder() -> TempDir {
     #[expect(clippy::disallowed_methods, reason = "the tests' own configuration")]
     let chosen = std::env::var_os("TMPDIR").is_some();
-    let in_memory = if chosen { None } else { tempfile::tempdir_in("/dev/shm").ok() };
+    let in_memory = if chosen || !has_room() { None } else { tempfile::tempdir_in("/dev/shm").ok() };
     in_memory.unwrap_or_else(|| tempfile::tempdir().unwrap())
+}
+
+/// Whether the place in memory is known to have at least a gigabyte: a container has 64 MB by default.
+fn has_room() -> bool {
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let place = mounts.lines().filter(|line| line.split(' ').nth(1) == Some("/dev/shm")).last();
+    let size = place.and_then(|line| line.split("size=").nth(1)?.split('k').next()?.parse::<u64>().ok());
+    size.is_some_and(|kilobytes| kilobytes >= 1_000_000)
 }
 
 /// A database that is gone when this is.
