@@ -539,6 +539,8 @@ async fn a_new_entry_writes_its_replay_record_once_and_takes_few_statements() {
     let made = ann.put_entry(&id, reflection("River")).key("make").send().await.created();
     let (records, all) = ran();
     assert_eq!(records, 1, "{all:#?}");
+    // Ann has had no infusion: none is looked up for the context.
+    assert!(!all.iter().any(|text| text.replace(['`', '"'], "").contains("FROM infusions")), "{all:#?}");
     // The session, the record, the entry, rules that may share it, whether the plan follows, the course around it. On
     // SQLite the entry takes four: the head twice, its own row, the change.
     let most = match &app.database.backend {
