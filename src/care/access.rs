@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::changes::{self, Bytes, Change, FeedsPlan, PlanRequest, Planner};
+use crate::changes::{self, Bytes, Change, FeedsPlan, LockedHead, PlanRequest, Planner};
 use crate::db::Tx;
 use crate::identity::{Live, Need, Proofs};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient, Session};
@@ -95,6 +95,8 @@ pub struct Access<A> {
     holds_head: Cell<bool>,
     feeds: Cell<FeedsPlan>,
     bytes: Cell<Tally>,
+    /// Whether the patient may have a grant by rule. The head says so once it is locked.
+    may_have_rules: Cell<bool>,
     of: PhantomData<fn() -> A>,
 }
 
@@ -118,6 +120,7 @@ impl<A> Access<A> {
             holds_head: Cell::default(),
             feeds: Cell::default(),
             bytes: Cell::default(),
+            may_have_rules: Cell::new(true),
             of: PhantomData,
         }
     }
@@ -270,10 +273,16 @@ impl Access<Write> {
     /// Takes `count` numbers. The head also gets the bytes that it does not have yet.
     fn take(&self, tx: &mut Tx<'_>, count: usize) -> Result<i64> {
         let tally = self.bytes.get();
-        let (number, stored) = changes::take(tx, self.patient, count, tally.pending)?;
+        let head = changes::take(tx, self.patient, count, tally.pending)?;
+        self.hold(head);
+        Ok(head.number)
+    }
+
+    /// Notes that the head is locked, with what was pending.
+    fn hold(&self, head: LockedHead) {
         self.holds_head.set(true);
-        self.bytes.set(Tally { pending: Bytes::default(), stored, ..tally });
-        Ok(number)
+        self.may_have_rules.set(head.has_rules);
+        self.bytes.set(Tally { pending: Bytes::default(), stored: head.stored, ..self.bytes.get() });
     }
 
     /// Notes that the unit adds so many bytes, before it locks the head if they are known by then: the head is then
@@ -337,12 +346,27 @@ impl Access<Write> {
         self.settle(tx, Some(quota))
     }
 
-    /// Notes that a statement has locked the patient's head, added what was pending to the bytes that are now
-    /// `stored`, and taken `number`; `used` if it recorded a change under it.
-    pub fn locked(&self, number: i64, used: bool, stored: Bytes) {
-        self.number.set(Some(number).filter(|_| !used));
-        self.holds_head.set(true);
-        self.bytes.set(Tally { pending: Bytes::default(), stored, ..self.bytes.get() });
+    /// Notes that a statement has locked the patient's head, added what was pending to its bytes, and taken a number;
+    /// `used` if it recorded a change under it.
+    pub fn locked(&self, head: LockedHead, used: bool) {
+        self.number.set(Some(head.number).filter(|_| !used));
+        self.hold(head);
+    }
+
+    /// Whether the patient may have a grant by rule: no other unit makes the first one while this one holds the head.
+    pub fn may_have_rules(&self) -> bool {
+        self.may_have_rules.get()
+    }
+
+    /// Notes that the unit makes a grant by rule.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be written.
+    pub fn note_rule(&self, tx: &mut Tx<'_>) -> Result<()> {
+        changes::note_rule(tx, self.patient)?;
+        self.may_have_rules.set(true);
+        Ok(())
     }
 
     /// Records a change under the patient's next number. The kind of thing decides whether the plan follows.

@@ -14,7 +14,8 @@
 //! once it stands there. What closes access without a change of a patient's data leaves such a note as well
 //! ([`note_closed`]).
 //!
-//! The head also counts the sealed bytes of what was written ([`Bytes`]), so that a quota costs no statement.
+//! The head also counts the sealed bytes of what was written ([`Bytes`]), and says whether the patient has made grants by
+//! rule, so that neither a quota nor an entry of a patient without rules costs a statement.
 //!
 //! Taking the number is the **first** write on a patient's data in a unit, because it serialises writers.
 
@@ -23,12 +24,13 @@ mod planner;
 mod store;
 
 pub use model::{
-    Bytes, Change, Closed, Closing, Entity, FeedsPlan, ForReaders, Head, Numbered, Op, Part, Point, ReaderEvent,
-    ReaderView, Recorded, Revocation,
+    Bytes, Change, Closed, Closing, Entity, FeedsPlan, ForReaders, Head, LockedHead, Numbered, Op, Part, Point,
+    ReaderEvent, ReaderView, Recorded, Revocation,
 };
 pub use planner::{PlanRequest, Planner};
 pub use store::{
     announce, delete_closings, delete_revocations, find_version, follow_up_owed, head, heads, insert, last_numbers,
     last_versions, list_by, list_closings, list_grants_since, list_made_versions, list_numbered, list_of,
-    list_revocations, note_changed, note_closed, note_opened, number_of, numbers_of, point, take, was_replaced_since,
+    list_revocations, note_changed, note_closed, note_opened, note_rule, number_of, numbers_of, point, take,
+    was_replaced_since,
 };

@@ -328,6 +328,17 @@ impl Point {
     }
 }
 
+/// The head of a patient as a unit has locked it.
+#[derive(Clone, Copy, Debug)]
+pub struct LockedHead {
+    /// The first number that the unit has taken.
+    pub number: i64,
+    /// The bytes that are stored now.
+    pub stored: Bytes,
+    /// Whether the patient has made a grant by rule, live or not.
+    pub has_rules: bool,
+}
+
 /// A change that closed access to a patient's data, and may not stand in the revocation ledger yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Revocation {

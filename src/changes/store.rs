@@ -8,12 +8,12 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{Array, BigInt, HasSqlType, Integer, Nullable};
+use diesel::sql_types::{Array, BigInt, Bool, HasSqlType, Integer, Nullable};
 use jiff::Timestamp;
 
 use super::model::{
-    Bytes, Change, Closed, Closing, Entity, ForReaders, Head, Numbered, Op, Point, ReaderEvent, ReaderView, Recorded,
-    Revocation,
+    Bytes, Change, Closed, Closing, Entity, ForReaders, Head, LockedHead, Numbered, Op, Point, ReaderEvent, ReaderView,
+    Recorded, Revocation,
 };
 use crate::db::schema::{changes, closings, patient_heads, revocations};
 use crate::db::{AnyConnection, At, Both, Prepared, Signal, TimestampTz, Topic, Tx, Uid, rounded};
@@ -23,16 +23,15 @@ use crate::kernel::{Error, Id, Result};
 /// The most things named in one statement.
 const AT_ONCE: usize = 200;
 
-/// Locks the patient's head, takes `count` numbers and adds `bytes` to the stored ones. Returns the first number, and
-/// the bytes that are stored now.
+/// Locks the patient's head, takes `count` numbers and adds `bytes` to the stored ones.
 ///
 /// # Errors
 ///
 /// [`Error::NotFound`] when there is no such patient.
-pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize, bytes: Bytes) -> Result<(i64, Bytes)> {
+pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize, bytes: Bytes) -> Result<LockedHead> {
     let count = i64::try_from(count).map_err(|error| Error::Internal(Box::new(error)))?;
     let add = Add { patient, count, bytes };
-    let row: Option<(i64, i64, i64, i64)> = match tx.conn() {
+    let row: Option<(i64, i64, i64, i64, bool)> = match tx.conn() {
         AnyConnection::Pg(conn) => Take(add).get_result(conn).optional()?,
         // On SQLite every RETURNING makes and drops a table for its rows, as was seen in a profile. The writer is
         // alone: the row needs no lock, and is read as it was written.
@@ -46,17 +45,29 @@ pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize, bytes: Bytes) -
                 patient_heads::text_bytes,
                 patient_heads::comment_bytes,
                 patient_heads::version_floor,
+                patient_heads::has_rules,
             ))
             .get_result(conn)
             .optional()?
         }
     };
-    let (last, text, comments, floor) = row.ok_or(Error::NotFound)?;
+    let (last, text, comments, floor, has_rules) = row.ok_or(Error::NotFound)?;
     tx.check_floor(floor)?;
     if count > 0 {
         announce(tx, patient);
     }
-    Ok((last - count + 1, Bytes { text, comments }))
+    Ok(LockedHead { number: last - count + 1, stored: Bytes { text, comments }, has_rules })
+}
+
+/// Notes in the head of a patient, and locks it, that they make a grant by rule.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn note_rule(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<()> {
+    let own = patient_heads::table.filter(patient_heads::patient_id.eq(patient));
+    diesel::update(own).set(patient_heads::has_rules.eq(true)).execute(tx.conn())?;
+    Ok(())
 }
 
 /// Tells listeners after the commit that the patient's number of changes has grown. A statement other than [`take`] that
@@ -99,12 +110,12 @@ struct Take(Add);
 impl QueryFragment<Pg> for Take {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.0.walk_ast(out.reborrow())?;
-        out.push_sql(" RETURNING change_seq, text_bytes, comment_bytes, version_floor");
+        out.push_sql(" RETURNING change_seq, text_bytes, comment_bytes, version_floor, has_rules");
         Ok(())
     }
 }
 impl Query for Take {
-    type SqlType = (BigInt, BigInt, BigInt, BigInt);
+    type SqlType = (BigInt, BigInt, BigInt, BigInt, Bool);
 }
 impl<C: Connection> RunQueryDsl<C> for Take {}
 

@@ -186,6 +186,7 @@ tables! {
         anchor_due_at -> Nullable<TimestampTz>,
         version_floor -> BigInt,
         horizon_seq -> BigInt,
+        has_rules -> Bool,
     }
     patient_settings (patient_id) {
         patient_id -> Uid,

@@ -11,7 +11,7 @@ use self::create::Create;
 use self::table::{Columns, ItemTable};
 use super::model::{ItemKind, ItemRow, Part};
 use crate::care::{Access, Write};
-use crate::changes::{self, Bytes, Change, FeedsPlan};
+use crate::changes::{self, Bytes, Change, FeedsPlan, LockedHead};
 use crate::db::schema::revisions;
 use crate::db::{AnyConnection, Both, Tx};
 use crate::kernel::id::Any;
@@ -29,9 +29,10 @@ pub(super) fn create<K: ItemKind, T: ItemTable>(
     access.stores(bytes);
     let created = if let AnyConnection::Pg(conn) = tx.conn() {
         let create = Create::<K, T>::new(access, row, columns, &change);
-        let (number, created, text, comments, floor): (i64, bool, i64, i64, i64) = create.get_result(conn)?;
+        let (number, created, text, comments, floor, has_rules): (i64, bool, i64, i64, i64, bool) =
+            create.get_result(conn)?;
         tx.check_floor(floor)?;
-        access.locked(number, created, Bytes { text, comments });
+        access.locked(LockedHead { number, stored: Bytes { text, comments }, has_rules }, created);
         changes::announce(tx, access.patient());
         created
     } else {

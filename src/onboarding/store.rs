@@ -294,6 +294,7 @@ pub fn insert_patient(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
             patient_heads::patient_id.eq(patient),
             patient_heads::change_seq.eq(floor),
             patient_heads::version_floor.eq(floor),
+            patient_heads::has_rules.eq(false),
             patient_heads::audit_seq.eq(0_i64),
             patient_heads::audit_mac.eq(Vec::new()),
         ))

@@ -10,7 +10,7 @@ use super::prepared::PreparedPlan;
 use super::store;
 use crate::care::access::{Access, Read};
 use crate::care::write_scope::WriteScope;
-use crate::changes::{self, Bytes, FeedsPlan, PlanRequest};
+use crate::changes::{self, Bytes, FeedsPlan, LockedHead, PlanRequest};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, zone_data};
 use crate::planning::Protocol;
@@ -139,7 +139,7 @@ async fn extend_one(state: &State, patient: Id<Patient>, turns: &Semaphore, now:
     let unit = state.db.write_bulk(move |tx| {
         WriteScope::for_server(patient, request.keys.clone(), now).run(tx, planner.as_ref(), |tx, access| {
             // No number is taken: this locks the head before anything is read.
-            let (number, _) = changes::take(tx, patient, 0, Bytes::default())?;
+            let LockedHead { number, .. } = changes::take(tx, patient, 0, Bytes::default())?;
             if !store::is_to_plan(tx, access)? {
                 return Ok(false);
             }

@@ -109,7 +109,7 @@ pub fn put(
     }
     limits::LIVE_GRANTS.admit(store::count_open(tx, access)?)?;
     let row = new_row(tx, access, (id, doc), visible_from)?;
-    store::insert(tx, &row, &links, therapist.is_none())?;
+    store::insert(tx, access, &row, &links, therapist.is_none())?;
     store::insert_items(tx, access, id, &items)?;
     access.record(tx, Change::new(Entity::Grant, id, row.key.version, Op::Create))?;
     Ok(Outcome::created(id, row))

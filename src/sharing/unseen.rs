@@ -95,7 +95,7 @@ fn withdraw(tx: &mut Tx<'_>, access: &Access<Write>, revoked: &GrantDoc, row: &G
 fn keep_closed(tx: &mut Tx<'_>, access: &Access<Write>, (id, doc): (Id<Grant>, &GrantDoc)) -> Result<()> {
     let row = new_row(tx, access, (id, doc), None)?;
     let key = GrantKey { closed_at: Some(At(access.now())), ..row.key };
-    store::insert(tx, &GrantRow { key, ..row }, &[], false)?;
+    store::insert(tx, access, &GrantRow { key, ..row }, &[], false)?;
     access.record(tx, Change::new(Entity::Grant, id, key.version, Op::Delete))
 }
 

@@ -306,3 +306,35 @@ fn openings_from_before_they_had_a_kind_are_kept_for_every_kind_of_their_id() {
     }
     assert_eq!(count(String::new()), 4);
 }
+
+#[test]
+fn a_head_from_before_it_told_of_rules_says_whether_the_patient_has_an_open_grant_by_rule() {
+    let postgres = on_postgres();
+    let (name, bytes, time) =
+        if postgres { ("postgres", "'\\x00'", "'2026-03-10Z'") } else { ("sqlite", "x'00'", "0") };
+    let id = |n: u8| if postgres { format!("'{}'", uuid::Uuid::from_u128(n.into())) } else { format!("x'{n:032x}'") };
+    let database = empty();
+    let mut conn = Conn::to(&database.backend);
+    let (older, newer): (Vec<_>, Vec<_>) =
+        written(name).into_iter().partition(|(version, _)| version.as_str() < "00000000000044");
+    older.iter().for_each(|(_, sql)| conn.run(sql));
+    // The text of new reflections; the text of one entry; a rule that was ended.
+    for (n, sections, closed) in [(1, 17, "NULL"), (2, 1, "NULL"), (3, 17, time)] {
+        conn.run(&format!(
+            "INSERT INTO patient_heads (patient_id, change_seq, audit_seq, audit_mac) VALUES ({}, 0, 0, {bytes})",
+            id(n)
+        ));
+        conn.run(&format!(
+            "INSERT INTO grants (patient_id, id, doc, sections, version, created_at, closed_at, mac) \
+             VALUES ({}, {}, {bytes}, {sections}, 1, {time}, {closed}, {bytes})",
+            id(n),
+            id(9)
+        ));
+    }
+    newer.iter().for_each(|(_, sql)| conn.run(sql));
+    let mut outside = Sql::open(&database.backend);
+    for (n, has_rules) in [(1, 1), (2, 0), (3, 0)] {
+        let told = format!("SELECT count(*) AS n FROM patient_heads WHERE has_rules AND patient_id = {}", id(n));
+        assert_eq!(outside.rows::<Count>(&told)[0].n, has_rules, "{n}");
+    }
+}

@@ -66,7 +66,7 @@ async fn request(ann: &Person, now: Timestamp) -> PlanRequest {
 async fn stored(ann: &Person, plan: PreparedPlan, now: Timestamp) -> bool {
     let request = request(ann, now).await;
     let unit = move |tx: &mut Tx<'_>| {
-        let (number, _) = changes::take(tx, request.patient, 0, changes::Bytes::default())?;
+        let number = changes::take(tx, request.patient, 0, changes::Bytes::default())?.number;
         plan.store(tx, &request, number)
     };
     ann.app.server.state.db.write(unit).await.unwrap()

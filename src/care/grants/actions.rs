@@ -81,6 +81,9 @@ pub fn on_entry(
     answers_prompt: bool,
     before: bool,
 ) -> Result<bool> {
+    if !access.may_have_rules() {
+        return Ok(false);
+    }
     let (rows, patient) = (store::list_by_rule(tx, access)?, access.patient());
     let sealed = rows.iter().map(|row| (place(patient, row.key.id), row.doc.as_slice()));
     let docs = access.keys()?.open_set::<GrantDoc>(tx, &sealed.collect::<Vec<_>>())?;
@@ -214,7 +217,7 @@ pub fn make_again(
         }
         let id: Id<Grant> = entropy.id(access.now());
         let row = new_row(tx, access, (id, &doc), None)?;
-        store::insert(tx, &row, &[reader], false)?;
+        store::insert(tx, access, &row, &[reader], false)?;
         store::insert_items(tx, access, id, &items)?;
         made.push(Change::new(Entity::Grant, id, row.key.version, Op::Create));
     }

@@ -32,8 +32,8 @@ pub fn delivered(tx: &mut Tx<'_>, access: &Access<Read>, things: &[(Entity, Id<A
     if list.is_empty() {
         return Ok(());
     }
-    let (first, _) = changes::take(tx, access.patient(), list.len(), Bytes::default())?;
-    changes::insert(tx, access.patient(), first, access.actor(), access.now(), &list)
+    let head = changes::take(tx, access.patient(), list.len(), Bytes::default())?;
+    changes::insert(tx, access.patient(), head.number, access.actor(), access.now(), &list)
 }
 
 /// Records that the caller has opened an item in person, and returns the instant of the first time.

@@ -311,8 +311,18 @@ pub fn hold_readers_of_all(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()
 }
 
 /// Inserts a grant with its readers; `to_team` marks one to the care team.
-pub fn insert(tx: &mut Tx<'_>, row: &GrantRow, links: &[Id<CareLink>], to_team: bool) -> Result<()> {
-    let GrantKey { id: grant_id, patient_id, .. } = row.key;
+pub fn insert(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    row: &GrantRow,
+    links: &[Id<CareLink>],
+    to_team: bool,
+) -> Result<()> {
+    let GrantKey { id: grant_id, patient_id, sections, .. } = row.key;
+    let (least, more) = Sections::by_rule();
+    if (least..more).contains(&sections) {
+        access.note_rule(tx)?;
+    }
     let values = (row.key.signed(tx)?, grants::doc.eq(&row.doc), grants::tell_at.eq(row.key.visible_from));
     diesel::insert_into(grants::table).values(values).execute(tx.conn())?;
     if to_team {
