@@ -97,6 +97,8 @@ pub struct Access<A> {
     bytes: Cell<Tally>,
     /// Whether the patient may have a grant by rule. The head says so once it is locked.
     may_have_rules: Cell<bool>,
+    /// Whether the next entry that nobody else may read may change the plan. The same.
+    awaits_entry: Cell<bool>,
     of: PhantomData<fn() -> A>,
 }
 
@@ -121,6 +123,7 @@ impl<A> Access<A> {
             feeds: Cell::default(),
             bytes: Cell::default(),
             may_have_rules: Cell::new(true),
+            awaits_entry: Cell::new(true),
             of: PhantomData,
         }
     }
@@ -282,6 +285,7 @@ impl Access<Write> {
     fn hold(&self, head: LockedHead) {
         self.holds_head.set(true);
         self.may_have_rules.set(head.has_rules);
+        self.awaits_entry.set(head.awaits_entry);
         self.bytes.set(Tally { pending: Bytes::default(), stored: head.stored, ..self.bytes.get() });
     }
 
@@ -356,6 +360,12 @@ impl Access<Write> {
     /// Whether the patient may have a grant by rule: no other unit makes the first one while this one holds the head.
     pub fn may_have_rules(&self) -> bool {
         self.may_have_rules.get()
+    }
+
+    /// Whether the next entry that nobody else may read may change the plan. If not, the plan was made of such an
+    /// entry, and does not wait for activity.
+    pub fn awaits_entry(&self) -> bool {
+        self.awaits_entry.get()
     }
 
     /// Notes that the unit makes a grant by rule.

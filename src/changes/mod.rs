@@ -14,8 +14,9 @@
 //! once it stands there. What closes access without a change of a patient's data leaves such a note as well
 //! ([`note_closed`]).
 //!
-//! The head also counts the sealed bytes of what was written ([`Bytes`]), and says whether the patient has made grants by
-//! rule, so that neither a quota nor an entry of a patient without rules costs a statement.
+//! The head also counts the sealed bytes of what was written ([`Bytes`]), so that a quota costs no statement. It says
+//! whether the patient has made grants by rule and whether the plan awaits an entry, so that most new entries ask for
+//! neither.
 //!
 //! Taking the number is the **first** write on a patient's data in a unit, because it serialises writers.
 

@@ -337,6 +337,8 @@ pub struct LockedHead {
     pub stored: Bytes,
     /// Whether the patient has made a grant by rule, live or not.
     pub has_rules: bool,
+    /// Whether the next entry that nobody else may read may change the plan.
+    pub awaits_entry: bool,
 }
 
 /// A change that closed access to a patient's data, and may not stand in the revocation ledger yet.

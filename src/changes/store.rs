@@ -31,7 +31,7 @@ const AT_ONCE: usize = 200;
 pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize, bytes: Bytes) -> Result<LockedHead> {
     let count = i64::try_from(count).map_err(|error| Error::Internal(Box::new(error)))?;
     let add = Add { patient, count, bytes };
-    let row: Option<(i64, i64, i64, i64, bool)> = match tx.conn() {
+    let row: Option<(i64, i64, i64, i64, bool, bool)> = match tx.conn() {
         AnyConnection::Pg(conn) => Take(add).get_result(conn).optional()?,
         // On SQLite every RETURNING makes and drops a table for its rows, as was seen in a profile. The writer is
         // alone: the row needs no lock, and is read as it was written.
@@ -46,17 +46,18 @@ pub fn take(tx: &mut Tx<'_>, patient: Id<Patient>, count: usize, bytes: Bytes) -
                 patient_heads::comment_bytes,
                 patient_heads::version_floor,
                 patient_heads::has_rules,
+                patient_heads::awaits_entry,
             ))
             .get_result(conn)
             .optional()?
         }
     };
-    let (last, text, comments, floor, has_rules) = row.ok_or(Error::NotFound)?;
+    let (last, text, comments, floor, has_rules, awaits_entry) = row.ok_or(Error::NotFound)?;
     tx.check_floor(floor)?;
     if count > 0 {
         announce(tx, patient);
     }
-    Ok(LockedHead { number: last - count + 1, stored: Bytes { text, comments }, has_rules })
+    Ok(LockedHead { number: last - count + 1, stored: Bytes { text, comments }, has_rules, awaits_entry })
 }
 
 /// Notes in the head of a patient, and locks it, that they make a grant by rule.
@@ -110,12 +111,12 @@ struct Take(Add);
 impl QueryFragment<Pg> for Take {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.0.walk_ast(out.reborrow())?;
-        out.push_sql(" RETURNING change_seq, text_bytes, comment_bytes, version_floor, has_rules");
+        out.push_sql(" RETURNING change_seq, text_bytes, comment_bytes, version_floor, has_rules, awaits_entry");
         Ok(())
     }
 }
 impl Query for Take {
-    type SqlType = (BigInt, BigInt, BigInt, BigInt, Bool);
+    type SqlType = (BigInt, BigInt, BigInt, BigInt, Bool, Bool);
 }
 impl<C: Connection> RunQueryDsl<C> for Take {}
 

@@ -187,6 +187,7 @@ tables! {
         version_floor -> BigInt,
         horizon_seq -> BigInt,
         has_rules -> Bool,
+        awaits_entry -> Bool,
     }
     patient_settings (patient_id) {
         patient_id -> Uid,

@@ -29,10 +29,11 @@ pub(super) fn create<K: ItemKind, T: ItemTable>(
     access.stores(bytes);
     let created = if let AnyConnection::Pg(conn) = tx.conn() {
         let create = Create::<K, T>::new(access, row, columns, &change);
-        let (number, created, text, comments, floor, has_rules): (i64, bool, i64, i64, i64, bool) =
-            create.get_result(conn)?;
+        let row: (i64, bool, i64, i64, i64, bool, bool) = create.get_result(conn)?;
+        let (number, created, text, comments, floor, has_rules, awaits_entry) = row;
         tx.check_floor(floor)?;
-        access.locked(LockedHead { number, stored: Bytes { text, comments }, has_rules }, created);
+        let head = LockedHead { number, stored: Bytes { text, comments }, has_rules, awaits_entry };
+        access.locked(head, created);
         changes::announce(tx, access.patient());
         created
     } else {

@@ -80,6 +80,7 @@ impl Item for Entries {
         Ok(match (new.is_takeaway() == old.is_some_and(EntryContent::is_takeaway), before) {
             (false, _) => FeedsPlan::Always,
             // The plan asks whether there is an entry, and whether there is one that nobody else may read.
+            (true, None) if !opened && !access.awaits_entry() => FeedsPlan::Never,
             (true, None) if opened && has_other(tx, access, id)? => FeedsPlan::IfAwaited,
             (true, None) => FeedsPlan::Perhaps,
             (true, Some(_)) => FeedsPlan::IfAwaited,

@@ -14,7 +14,7 @@ use crate::db::Tx;
 use crate::exercises::{self, DatedResponses};
 use crate::kernel::{Error, Result, Zone};
 use crate::planning::{
-    Facts, Plan, Planned, ProtocolLibrary, Protocols, Step, diff, plan, put_off as put_off_until, zone_at,
+    Facts, Plan, Planned, Prerequisite, ProtocolLibrary, Protocols, Step, diff, plan, put_off as put_off_until, zone_at,
 };
 use crate::prompts::model::{DeliveryStage, PromptDoc, PromptEvent, StoredPrompt};
 use crate::prompts::store::{self as prompts, OpenedPrompts, PromptRow};
@@ -98,6 +98,8 @@ pub(super) struct PlanChanges {
     next_plan_at: Timestamp,
     /// Whether it waits for activity of the patient.
     awaits_activity: bool,
+    /// Whether the next entry that nobody else may read may change it.
+    awaits_entry: bool,
 }
 
 impl PlanChanges {
@@ -128,7 +130,11 @@ impl PlanChanges {
         // A little after midnight where the patient lives: the horizon has moved by a day.
         let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
         let next_plan_at = next_end(&infusions).into_iter().chain(closing).fold(tomorrow, Timestamp::min);
-        Ok(Self { prompts, next_plan_at, awaits_activity: plan.awaits_activity })
+        let awaits_activity = plan.awaits_activity;
+        // The plan that was made of such an entry is made of one after the next, too.
+        let entry = [Prerequisite::Entry, Prerequisite::UnsharedEntry];
+        let awaits_entry = awaits_activity || !entry.iter().all(|what| facts.holds.contains(what));
+        Ok(Self { prompts, next_plan_at, awaits_activity, awaits_entry })
     }
 
     /// Whether a prompt whose time had come at `now` is taken back. Delivery may be about to mark it.
@@ -142,7 +148,8 @@ impl PlanChanges {
     ///
     /// When they cannot be written.
     pub(super) fn store(&self, tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
-        store::mark_planned(tx, access, self.next_plan_at, !self.prompts.is_empty(), self.awaits_activity)?;
+        let awaits = (self.awaits_activity, self.awaits_entry);
+        store::mark_planned(tx, access, self.next_plan_at, !self.prompts.is_empty(), awaits)?;
         let of = |wanted: Op| self.prompts.iter().filter(move |(op, _)| *op == wanted).map(|(_, row)| row);
         prompts::insert_all(tx, access, &of(Op::Create).collect::<Vec<_>>())?;
         prompts::update_all(tx, access, &of(Op::Update).collect::<Vec<_>>())?;

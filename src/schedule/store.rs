@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use diesel::dsl::{exists, min, not};
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool};
 use jiff::Timestamp;
 
 use crate::care::grants::Sections;
@@ -13,9 +14,9 @@ use crate::care::store::find_patient;
 use crate::care::{Access, Write};
 use crate::changes::Entity;
 use crate::db::schema::{
-    care_links, changes, entries, exercise_responses, grant_items, grants, patient_settings, patients,
+    care_links, changes, entries, exercise_responses, grant_items, grants, patient_heads, patient_settings, patients,
 };
-use crate::db::{At, Both, Prepared, Tx, values};
+use crate::db::{AnyConnection, At, Both, Prepared, TimestampTz, Tx, Uid, values};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
 use crate::settings::{CautionFlag, SealedCautions};
@@ -142,22 +143,46 @@ pub fn care_start<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Timestamp> {
     Ok(find_patient(tx, access)?.ok_or(Error::NotFound)?.created_at.0)
 }
 
-/// Notes that a plan was made, the instant of the next one, and whether it waits for activity of the patient.
+/// Notes that a plan was made, the instant of the next one, whether it waits for activity of the patient, and whether
+/// the next entry that nobody else may read may change it. The patient's head is held. On PostgreSQL it is one
+/// statement.
 pub fn mark_planned(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     next: Timestamp,
     changed: bool,
-    awaits_activity: bool,
+    (awaits_activity, awaits_entry): (bool, bool),
 ) -> Result<()> {
-    let by = i64::from(changed);
-    let own = patients::table.filter(patients::id.eq(access.patient()));
-    Prepared(diesel::update(own).set((
-        patients::next_plan_at.eq(At(next)),
-        patients::plan_version.eq(patients::plan_version + by),
-        patients::awaits_activity.eq(awaits_activity),
-    )))
-    .run(tx.conn())?;
+    let (patient, next, by) = (access.patient(), At(next), i64::from(changed));
+    match tx.conn() {
+        AnyConnection::Pg(conn) => {
+            let marked = diesel::sql_query(
+                "WITH head AS (UPDATE patient_heads SET awaits_entry = $1 \
+                 WHERE patient_id = $2 AND awaits_entry <> $1) \
+                 UPDATE patients SET next_plan_at = $3, plan_version = plan_version + $4, awaits_activity = $5 \
+                 WHERE id = $2",
+            )
+            .bind::<Bool, _>(awaits_entry)
+            .bind::<Uid, _>(patient)
+            .bind::<TimestampTz, _>(next)
+            .bind::<BigInt, _>(by)
+            .bind::<Bool, _>(awaits_activity);
+            Prepared(marked).run_on(conn)?;
+        }
+        AnyConnection::Sqlite(conn) => {
+            let other = patient_heads::table
+                .filter(patient_heads::patient_id.eq(patient))
+                .filter(patient_heads::awaits_entry.ne(awaits_entry));
+            Prepared(diesel::update(other).set(patient_heads::awaits_entry.eq(awaits_entry))).run_on(conn)?;
+            let own = patients::table.filter(patients::id.eq(patient));
+            Prepared(diesel::update(own).set((
+                patients::next_plan_at.eq(next),
+                patients::plan_version.eq(patients::plan_version + by),
+                patients::awaits_activity.eq(awaits_activity),
+            )))
+            .run_on(conn)?;
+        }
+    }
     Ok(())
 }
 

@@ -494,6 +494,32 @@ async fn an_entry_that_a_rule_opens_makes_no_plan_unless_it_is_the_first() {
 }
 
 #[actix_web::test]
+async fn an_entry_makes_a_plan_only_if_the_last_one_knew_none_that_nobody_else_may_read() {
+    listen();
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let mut entries = Vec::new();
+    heard(&app);
+    for (text, plans) in [("Lake", 1), ("River", 0)] {
+        entries.push(ann.writes(reflection(text)).await);
+        assert_eq!(plans_made(&app), plans, "{text}");
+    }
+    for entry in entries {
+        ann.delete(&ann.my(&format!("/entries/{entry}"))).send().await.no_content();
+    }
+    heard(&app);
+    let sea = ann.writes(reflection("Sea")).await;
+    assert_eq!(plans_made(&app), 1, "the others were deleted");
+    ann.opens(&sea, &["text"], &theo).await;
+    heard(&app);
+    ann.writes(reflection("Well")).await;
+    assert_eq!(plans_made(&app), 1, "the other one is shared");
+    ann.writes(reflection("Rain")).await;
+    let ran = heard(&app);
+    assert!(!ran.iter().any(|text| text.contains("awaits_activity")), "the plan is not even asked: {ran:#?}");
+}
+
+#[actix_web::test]
 async fn what_most_requests_run_stays_prepared() {
     listen();
     let app = TestApp::start().await;
@@ -541,11 +567,11 @@ async fn a_new_entry_writes_its_replay_record_once_and_takes_few_statements() {
     assert_eq!(records, 1, "{all:#?}");
     // Ann has had no infusion: none is looked up for the context.
     assert!(!all.iter().any(|text| text.replace(['`', '"'], "").contains("FROM infusions")), "{all:#?}");
-    // The session, the record, the entry, whether the plan follows, the course around it. On SQLite the entry takes four:
-    // the head twice, its own row, the change. That Ann has made no rule of sharing stands in the head.
+    // The session, the record, the entry, the course around it. On SQLite the entry takes four: the head twice, its own
+    // row, the change. That Ann has made no rule of sharing, and that her plan awaits no entry, stands in the head.
     let most = match &app.database.backend {
-        Backend::Postgres(_) => 5,
-        Backend::Sqlite(_) => 8,
+        Backend::Postgres(_) => 4,
+        Backend::Sqlite(_) => 7,
     };
     assert!(all.len() <= most, "{all:#?}");
 

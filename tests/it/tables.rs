@@ -106,7 +106,8 @@ const SHORT_LIST: &[(&str, &str, &str)] = &[
     ("schedule/store.rs", "exercise_responses", "the same"),
     ("schedule/store.rs", "grant_items", "the same"),
     ("schedule/store.rs", "grants", "the same"),
-    ("schedule/store.rs", "patient_settings", "the same"),
+    ("schedule/store.rs", "patient_heads", "whether the plan awaits an entry stands in the row that each entry locks"),
+    ("schedule/store.rs", "patient_settings", "a fact that every plan asks for"),
     ("schedule/store.rs", "patients", "when a plan is due, and its version, stand in the patient's row"),
 ];
 

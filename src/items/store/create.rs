@@ -20,7 +20,8 @@ use crate::kernel::Id;
 use crate::kernel::id::{Account, Patient, Session};
 
 /// The statement. It returns the change number, whether the item was inserted, the bytes of text and of comments that
-/// are stored now, the floor of versions, and whether the patient has made a grant by rule.
+/// are stored now, the floor of versions, whether the patient has made a grant by rule, and whether the plan awaits an
+/// entry.
 pub(super) struct Create<'a, K, T> {
     patient: Id<Patient>,
     bytes: Bytes,
@@ -60,7 +61,7 @@ impl<K: ItemKind, T: ItemTable> QueryId for Create<'_, K, T> {
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 impl<K: ItemKind, T: ItemTable> Query for Create<'_, K, T> {
-    type SqlType = (BigInt, Bool, BigInt, BigInt, BigInt, Bool);
+    type SqlType = (BigInt, Bool, BigInt, BigInt, BigInt, Bool, Bool);
 }
 impl<K: ItemKind, T: ItemTable> RunQueryDsl<PgConnection> for Create<'_, K, T> {}
 
@@ -79,7 +80,8 @@ impl<K: ItemKind, T: ItemTable> QueryFragment<Pg> for Create<'_, K, T> {
         out.push_sql(" WHERE patient_id = ");
         out.push_bind_param::<Uid, _>(&self.patient)?;
         out.push_sql(
-            " RETURNING change_seq, text_bytes, comment_bytes, version_floor, has_rules), made AS (INSERT INTO ",
+            " RETURNING change_seq, text_bytes, comment_bytes, version_floor, has_rules, awaits_entry), made AS \
+             (INSERT INTO ",
         );
         out.push_sql(K::TABLE);
         out.push_sql(" (patient_id, id, version, meta, meta_rev");
@@ -119,7 +121,7 @@ impl<K: ItemKind, T: ItemTable> QueryFragment<Pg> for Create<'_, K, T> {
         next!(TimestampTz, now);
         out.push_sql(
             " FROM head, made) SELECT change_seq, EXISTS (SELECT 1 FROM made), text_bytes, comment_bytes, \
-             version_floor, has_rules FROM head",
+             version_floor, has_rules, awaits_entry FROM head",
         );
         Ok(())
     }
