@@ -94,7 +94,7 @@ impl Scene<'_> {
         };
         let (id, door, content) = (self.new_id(), self.own().await?, draft.parse()?);
         let (at, creation) = ((door.patient()?, id), Creation::of(&PutEntry::of(&content))?);
-        let new = New::<Entries>::seal(door.keys()?, at, content, creation, now)?;
+        let (new, _) = New::<Entries>::seal(door.keys()?, at, content, creation, now)?;
         change(&door, "put_entry", new, move |tx, access, new| {
             items::put(tx, access, new, &Preconditions::none()).map(drop)
         })
@@ -138,7 +138,7 @@ impl Scene<'_> {
         };
         let (id, door, content) = (self.new_id(), self.own().await?, draft.parse()?);
         let (at, creation) = ((door.patient()?, id), Creation::of(&PutExerciseResponse::of(&content))?);
-        let new = New::<Responses>::seal(door.keys()?, at, content, creation, door.now())?;
+        let (new, _) = New::<Responses>::seal(door.keys()?, at, content, creation, door.now())?;
         change(&door, "put_exercise_response", new, move |tx, access, new| {
             items::put(tx, access, new, &Preconditions::none()).map(drop)
         })

@@ -201,6 +201,11 @@ impl<V> ChangeResult<V> {
         Self { origin: Origin { created, replayed, path }, value }
     }
 
+    /// Whether this request has made the object, and not an earlier one with its idempotency key.
+    pub fn is_new(&self) -> bool {
+        self.origin.created && !self.origin.replayed
+    }
+
     /// Returns the value for a caller that sends no reply.
     pub fn into_value(self) -> V {
         self.value

@@ -92,7 +92,7 @@ pub struct New<T: ItemKind> {
 }
 
 impl<T: ItemKind> New<T> {
-    /// Seals a new item; `creation` is the digest of the body that made it.
+    /// Seals a new item; `creation` is the digest of the body that made it. Returns also the item as it would open.
     ///
     /// # Errors
     ///
@@ -103,10 +103,10 @@ impl<T: ItemKind> New<T> {
         content: T::Content,
         creation: Creation,
         now: Timestamp,
-    ) -> Result<Self> {
+    ) -> Result<(Self, OpenedItem<T>)> {
         let origin = Origin { creation: Some(creation.clone()), copy_of: None };
-        let parts = seal::seal::<T>(keys, (patient, id.any()), &content, origin, (FIRST, now))?;
-        Ok(Self { id, content, creation, copy_of: None, parts })
+        let (parts, opened) = seal::seal::<T>(keys, (patient, id.any()), &content, origin, (FIRST, now))?;
+        Ok((Self { id, content, creation, copy_of: None, parts }, opened))
     }
 
     /// Seals a new item that is a copy of `of`.
@@ -122,7 +122,7 @@ impl<T: ItemKind> New<T> {
         now: Timestamp,
     ) -> Result<Self> {
         let origin = Origin { creation: Some(creation.clone()), copy_of: Some(of) };
-        let parts = seal::seal::<T>(keys, (patient, id.any()), &content, origin, (FIRST, now))?;
+        let (parts, _) = seal::seal::<T>(keys, (patient, id.any()), &content, origin, (FIRST, now))?;
         Ok(Self { id, content, creation, copy_of: Some(of), parts })
     }
 
@@ -133,7 +133,7 @@ impl<T: ItemKind> New<T> {
         }
         let origin = Origin { creation: Some(self.creation.clone()), copy_of: self.copy_of };
         let at = (access.patient(), self.id.any());
-        seal::seal::<T>(access.keys()?, at, &self.content, origin, (version, access.now()))
+        Ok(seal::seal::<T>(access.keys()?, at, &self.content, origin, (version, access.now()))?.0)
     }
 }
 
@@ -201,7 +201,7 @@ pub fn revive<T: Item>(
     let id = row.id.typed();
     T::check(tx, access, id, (None, content))?;
     let (version, now) = (tx.version_after(row.version), access.now());
-    let parts =
+    let (parts, _) =
         seal::seal::<T>(access.keys()?, (access.patient(), row.id), content, Origin::default(), (version, now))?;
     access.stores(store::sealed_bytes(&parts).minus(store::sealed_bytes(&row.parts)));
     let columns = columns::<T>(content);

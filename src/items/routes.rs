@@ -10,7 +10,7 @@ use super::model::{ItemRow, Part};
 use super::pages::{self, Filter, ItemWithContext};
 use super::readers;
 use super::seal::{self, OpenedItem};
-use super::view::{ItemPresenter, ItemView, render};
+use super::view::{ItemPresenter, ItemView, render, rendered};
 use crate::care::door::{Care, Own, Policy};
 use crate::care::{Access, Door, Write};
 use crate::changes::{self, Recorded};
@@ -47,13 +47,19 @@ pub trait WritableItem: ItemPresenter {
     fn body(content: &Self::Content) -> Self::Body;
 }
 
+/// Renders an item; `opened` if the caller has it opened.
 fn show_item<T: ItemPresenter, P: Policy>(
     door: &Door<P>,
     (item, background): &ItemWithContext,
+    opened: Option<OpenedItem<T>>,
     manner: T::Manner,
 ) -> Result<ItemView<T::Fields>> {
     let around = background.open(door.keys()?, door.patient()?)?;
-    render::<T>((door.keys()?, door.patient()?), item, &around, manner)?.tagged(&door.state().vault)
+    let view = match opened {
+        Some(opened) => rendered::<T>(item, opened, &around, manner),
+        None => render::<T>((door.keys()?, door.patient()?), item, &around, manner),
+    };
+    view?.tagged(&door.state().vault)
 }
 
 /// Changes an item by `work`, and answers with the changed item.
@@ -68,7 +74,7 @@ async fn change<T: ItemPresenter, I, B, C: Send + 'static>(
         pages::own_answer::<T, _>(tx, access, outcome)
     };
     door.change(act, request, parse, work, show).await?.reply(|answer| {
-        let view = show_item::<T, _>(door, &answer, manner)?;
+        let view = show_item::<T, _>(door, &answer, None, manner)?;
         Ok(Reply::ok(&view).etag(view.tag()?))
     })
 }
@@ -84,16 +90,24 @@ pub async fn put<T: WritableItem>(
     request: Request<NewId<T::Id>, Body<T::Body>>,
     manner: T::Manner,
 ) -> Result<Reply> {
+    let mut made = None;
     let parse = |Command { id, when, body }: Command<NewId<T::Id>, Body<T::Body>>| {
         let content = T::parse(body.into_inner())?;
         let creation = Creation::of(&T::body(&content))?;
-        let new = New::<T>::seal(door.keys()?, (door.patient()?, id.0), content, creation, door.now())?;
+        let (new, opened) = New::<T>::seal(door.keys()?, (door.patient()?, id.0), content, creation, door.now())?;
+        made = Some(opened);
         Ok((new, when))
     };
-    change::<T, _, _, _>(&door, act, (request, manner), parse, |tx, access, (new, when): &(New<T>, Preconditions)| {
+    let work = |tx: &mut Tx<'_>, access: &Access<Write>, (new, when): &(New<T>, Preconditions)| {
         actions::put::<T>(tx, access, new, when)
+    };
+    let answer = door.change(act, request, parse, work, pages::own_answer::<T, Write>).await?;
+    // What this request has made, and only that, is known without opening it.
+    let made = made.filter(|_| answer.is_new());
+    answer.reply(|answer| {
+        let view = show_item::<T, _>(&door, &answer, made, manner)?;
+        Ok(Reply::ok(&view).etag(view.tag()?))
     })
-    .await
 }
 
 /// Reads an item. The slice chooses the door: `Own` for a kind that is never shared.
@@ -108,7 +122,7 @@ pub async fn get<T: ItemPresenter, P: Policy>(
     manner: T::Manner,
 ) -> Result<Reply> {
     let answer = door.read(act, move |tx, access| pages::answer::<T, _>(tx, access, id)).await?;
-    let view = show_item::<T, _>(&door, &answer, manner)?;
+    let view = show_item::<T, _>(&door, &answer, None, manner)?;
     Ok(Reply::ok(&view).compressed_if(door.is_owner()).unless_known(view.tag()?, &when))
 }
 

@@ -132,7 +132,7 @@ fn seal_header<T: ItemKind>(
     Ok(Part { rev, sealed: Some(keys.seal_json(Purpose::Journal, place, &TimedValue { at, value })?) })
 }
 
-/// Seals all of an item, as `version`.
+/// Seals all of an item, as `version`. Returns its parts, and the item as [`open`] would return it.
 ///
 /// # Errors
 ///
@@ -143,19 +143,19 @@ pub fn seal<T: ItemKind>(
     content: &T::Content,
     origin: Origin,
     (version, at): (i64, Timestamp),
-) -> Result<Vec<Part>> {
-    let meta = place::<T>(patient, id, "meta", version);
-    let header = seal_header::<T>((keys, &meta, version, at), T::header(content), origin)?;
-    let mut parts = vec![header];
+) -> Result<(Vec<Part>, OpenedItem<T>)> {
+    let (meta, header) = (place::<T>(patient, id, "meta", version), T::header(content).clone());
+    let mut parts = vec![seal_header::<T>((keys, &meta, version, at), &header, origin.clone())?];
+    let mut sections = Vec::with_capacity(T::SECTIONS.len());
     for (section, value) in T::SECTIONS.iter().zip(T::sections(content)?) {
-        let sealed = value.map(|value| {
-            let place = place::<T>(patient, id, section.column, version);
-            keys.seal_json(Purpose::Journal, &place, &TimedValue { at, value })
-        });
-        let sealed = sealed.transpose()?;
+        let stamped = value.map(|value| TimedValue { at, value: Some(value) });
+        let place = place::<T>(patient, id, section.column, version);
+        let sealed = stamped.as_ref().map(|stamped| keys.seal_json(Purpose::Journal, &place, stamped)).transpose()?;
         parts.push(Part { rev: if sealed.is_some() { version } else { 0 }, sealed });
+        sections.push(stamped);
     }
-    Ok(parts)
+    let (clock_suspect, place) = (header.circumstances().clock_suspect(at), place::<T>(patient, id, "content", 0));
+    Ok((parts, OpenedItem { header, clock_suspect, origin, sections, keys: keys.clone(), place }))
 }
 
 /// Seals the parts that differ between `old` and `new` as `version`. Returns all parts, and the replaced ones by

@@ -110,8 +110,8 @@ pub fn awaits_activity<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
 }
 
 /// Whether writing, deleting or bringing back an entry may change the plan: because that waits for activity, or because
-/// [`holds`] may have changed. They may, unless the newest two entries are closed to everybody. It runs after every such
-/// write: it is cheap, and errs towards true.
+/// [`holds`] may have changed. They may, unless the newest two entries are closed to everybody. It is cheap, and errs
+/// towards true. Most new entries need not ask: see [`Access::awaits_entry`].
 pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
     let (least, more) = Sections::ENTRY.range();
     let open = grants::table

@@ -161,7 +161,7 @@ fn create<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutatio
     let (row, warnings) = linked::<T, _>((content, None), warnings, |content| {
         let creation = Creation::of(&T::body(&content))?;
         let is_linked = T::links(T::header(&content)).iter().any(Option::is_some);
-        let new = New::<T>::seal(
+        let (new, _) = New::<T>::seal(
             access.keys()?,
             (access.patient(), mutation.thing.typed()),
             content,

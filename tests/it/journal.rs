@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, new_id};
+use crate::support::exercises::work;
 use crate::support::journal::{ids, reflection, two, with};
 use crate::support::people::Person;
 
@@ -40,6 +41,22 @@ async fn an_entry_is_created_once_however_often_it_is_sent() {
     ann.put_entry(&id, reflection("Other")).key("one").send().await.expect(422).refused("idempotency_key_reused");
     let list = ann.get(&ann.my("/entries")).send().await.ok();
     assert_eq!(ids(&list), [id]);
+}
+
+#[actix_web::test]
+async fn what_is_new_is_answered_as_it_is_read_afterwards() {
+    let ann = ann().await;
+    let odd = json!({ "occurred_at": "2026-03-10T08:30:00.123456789+01:00", "recorded_at": "2019-03-10T08:30:00Z",
+        "zone": "Europe/Lisbon", "tags": [] });
+    for body in [reflection("Lake"), with(reflection("Lake"), odd)] {
+        let id = new_id(&ann.app);
+        let made = ann.put_entry(&id, body).send().await.created();
+        let read = ann.entry(&id).await.ok();
+        assert_eq!((&made.body, made.etag()), (&read.body, read.etag()));
+    }
+    let id = new_id(&ann.app);
+    let made = ann.put(&ann.my(&format!("/exercise-responses/{id}")), work()).send().await.created();
+    assert_eq!(made.body, ann.response(&id).await.ok().body);
 }
 
 #[actix_web::test]
