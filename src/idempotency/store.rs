@@ -90,23 +90,19 @@ fn insert(
     done: Option<RecordedOutcome>,
     now: Timestamp,
 ) -> Result<bool> {
-    let values = (
-        idempotency_records::account_id.eq(account),
-        idempotency_records::key_hash.eq(key.to_vec()),
-        idempotency_records::fingerprint.eq(once.fingerprint.to_vec()),
-        idempotency_records::status.eq(done.map_or(0, |done| i32::from(done.status))),
-        idempotency_records::reference.eq(done.and_then(|done| done.reference).map(Id::<Any>::from_uuid)),
-        idempotency_records::created_at.eq(At(now)),
-    );
-    let inserted = match tx.conn() {
-        AnyConnection::Pg(conn) => {
-            diesel::insert_into(idempotency_records::table).values(values).on_conflict_do_nothing().execute(conn)
-        }
-        // With a conflict clause diesel would write the text of the statement anew for each row.
-        AnyConnection::Sqlite(conn) => {
-            diesel::insert_or_ignore_into(idempotency_records::table).values(values).execute(conn)
-        }
-    }?;
+    let inserted = Both(
+        diesel::insert_into(idempotency_records::table)
+            .values((
+                idempotency_records::account_id.eq(account),
+                idempotency_records::key_hash.eq(key.to_vec()),
+                idempotency_records::fingerprint.eq(once.fingerprint.to_vec()),
+                idempotency_records::status.eq(done.map_or(0, |done| i32::from(done.status))),
+                idempotency_records::reference.eq(done.and_then(|done| done.reference).map(Id::<Any>::from_uuid)),
+                idempotency_records::created_at.eq(At(now)),
+            ))
+            .on_conflict_do_nothing(),
+    )
+    .execute(tx.conn())?;
     Ok(inserted == 1)
 }
 

@@ -124,7 +124,7 @@ macro_rules! item_table {
             use ::diesel::prelude::*;
             use $crate::care::{Access, Write};
             use $crate::changes::Entity;
-            use $crate::db::{AnyConnection, At, Both, Prepared, Tx, rounded};
+            use $crate::db::{At, Both, Prepared, Tx, rounded};
             use $crate::items::store::table::ItemState;
             use $crate::items::{Columns, ItemTable, Part, ItemRow, Scan, UNDO, sort_newest_first};
             use $crate::kernel::id::{Any, Patient};
@@ -176,28 +176,24 @@ macro_rules! item_table {
                     let [header, $($section),*] = row.parts.as_slice() else { return Err(corrupt(row.id)) };
                     let [$($link),*] = columns.links.as_slice() else { return Err(corrupt(row.id)) };
                     let header = (header.sealed.as_ref().ok_or_else(|| corrupt(row.id))?, header.rev);
-                    let values = (
-                        $table::patient_id.eq(access.patient()),
-                        $table::id.eq(row.id),
-                        $table::version.eq(row.version),
-                        $table::meta.eq(header.0),
-                        $table::meta_rev.eq(header.1),
-                        $($table::$section.eq(&$section.sealed), $table::$rev.eq($section.rev),)*
-                        $table::draft.eq(columns.draft),
-                        $($table::$link.eq(*$link),)*
-                        $table::occurred_at.eq(At(columns.occurred_at)),
-                        $table::received_at.eq(At(row.received_at)),
-                        $table::updated_at.eq(At(row.updated_at)),
-                    );
-                    let inserted = match tx.conn() {
-                        AnyConnection::Pg(conn) => {
-                            ::diesel::insert_into($table::table).values(values).on_conflict_do_nothing().execute(conn)
-                        }
-                        // With a conflict clause diesel would write the text of the statement anew for each row.
-                        AnyConnection::Sqlite(conn) => {
-                            ::diesel::insert_or_ignore_into($table::table).values(values).execute(conn)
-                        }
-                    }?;
+                    let inserted = Both(
+                        ::diesel::insert_into($table::table)
+                            .values((
+                                $table::patient_id.eq(access.patient()),
+                                $table::id.eq(row.id),
+                                $table::version.eq(row.version),
+                                $table::meta.eq(header.0),
+                                $table::meta_rev.eq(header.1),
+                                $($table::$section.eq(&$section.sealed), $table::$rev.eq($section.rev),)*
+                                $table::draft.eq(columns.draft),
+                                $($table::$link.eq(*$link),)*
+                                $table::occurred_at.eq(At(columns.occurred_at)),
+                                $table::received_at.eq(At(row.received_at)),
+                                $table::updated_at.eq(At(row.updated_at)),
+                            ))
+                            .on_conflict_do_nothing(),
+                    )
+                    .execute(tx.conn())?;
                     Ok(inserted == 1)
                 }
 
