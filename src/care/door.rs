@@ -455,7 +455,8 @@ impl<L: Policy> Door<L> {
         let (key, path) = (key_of(self.state(), &request, self.parts.patient), request.path().to_owned());
         let mut command = request.into_command().and_then(parse);
         let parts = Arc::clone(&self.parts);
-        let verdict = self.db().write(move |tx| {
+        let db = self.db();
+        let verdict = db.write(move |tx| {
             // Nothing is changed in the place of another.
             let Some(access) = parts.open::<L, Write>(tx, act, None)? else { return Ok(Err(Error::NotFound)) };
             parts.caller.check_query()?;
@@ -488,8 +489,8 @@ impl<L: Policy> Door<L> {
     where
         T: Send + 'static,
     {
-        let parts = Arc::clone(&self.parts);
-        let verdict = self.db().write(move |tx| {
+        let (parts, db) = (Arc::clone(&self.parts), self.db());
+        let verdict = db.write(move |tx| {
             let Some(access) = parts.open::<L, Write>(tx, act, None)? else { return Ok(Err(Error::NotFound)) };
             parts.caller.check_query()?;
             parts.attempt(tx, act, &access, |tx| {

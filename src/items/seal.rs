@@ -152,7 +152,7 @@ pub fn seal<T: ItemKind>(
         let place = place::<T>(patient, id, section.column, version);
         let sealed = stamped.as_ref().map(|stamped| keys.seal_json(Purpose::Journal, &place, stamped)).transpose()?;
         parts.push(Part { rev: if sealed.is_some() { version } else { 0 }, sealed });
-        sections.push(stamped);
+        sections.push(stamped.map(|TimedValue { at, value }| OpenedSection { at: Some(at), value }));
     }
     let (clock_suspect, place) = (header.circumstances().clock_suspect(at), place::<T>(patient, id, "content", 0));
     Ok((parts, OpenedItem { header, clock_suspect, origin, sections, keys: keys.clone(), place }))

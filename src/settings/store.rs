@@ -12,7 +12,7 @@ use crate::db::schema::patient_settings;
 use crate::db::{At, Both, Tx, columns};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
-use crate::vault::{Keys, Purpose, SealContext, identify};
+use crate::vault::{Keys, Purpose, SealContext};
 
 /// The settings of a patient as they are stored, sealed.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -39,8 +39,7 @@ impl SettingsRow {
 
     /// Feeds `hasher` what tells these settings from all others of the patient.
     pub fn identify(&self, hasher: &mut impl Hasher) {
-        self.version.hash(hasher);
-        identify(&self.doc, hasher);
+        (self.version, &self.doc).hash(hasher);
     }
 
     /// Opens the settings, and returns them with their version.

@@ -110,7 +110,7 @@ impl Keys {
     }
 
     /// Returns what [`Keys::keep`] kept of this type. The caller checks that the documents of which it was made are
-    /// still the same ([`super::identify`]).
+    /// still the same, to the last byte: what is damaged now must not be taken for what opened before.
     pub fn kept<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find_map(|made| Arc::clone(made).downcast().ok())

@@ -59,6 +59,6 @@ pub use keys::Keys;
 pub use ledger::{LedgerFile, LedgerLines};
 pub use root::MacLabel;
 pub use rotation::Rotation;
-pub use seal::{Purpose, SealContext, identify};
+pub use seal::{Purpose, SealContext};
 pub use signing::SigningKey;
 pub use signing_keys::SigningKeys;

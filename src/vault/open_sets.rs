@@ -1,8 +1,7 @@
 //! Sets of documents that stay open from one unit to the next.
 //!
 //! Planning needs all infusions and all pauses of a patient, an entry all rules of sharing, and most are as they were
-//! before. What a document holds follows from what identifies it sealed, so what stays open is never out of date: a
-//! document that was changed is another one.
+//! before. A document is known by the hash of all its sealed bytes: one that was changed or damaged is another one.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
@@ -12,7 +11,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::keys::Keys;
-use super::seal::{SealContext, identify};
+use super::seal::SealContext;
 use crate::db::Tx;
 use crate::kernel::{Error, Result};
 
@@ -62,11 +61,10 @@ impl Keys {
     }
 }
 
-/// Returns a hash of what identifies a sealed document at its place, in this process.
+/// Returns a hash of a sealed document at its place, which is good in this process.
 fn stamp(place: &SealContext, bytes: &[u8]) -> u64 {
     static STAMPS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     let mut hasher = STAMPS.build_hasher();
-    (place.table, place.revision).hash(&mut hasher);
-    identify(bytes, &mut hasher);
+    (place.table, place.revision, bytes).hash(&mut hasher);
     hasher.finish()
 }

@@ -10,7 +10,6 @@
 //!
 //! The zeros hide the length of the data. The additional data is [`bound`].
 
-use std::hash::{Hash as _, Hasher};
 use std::io::Write as _;
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce};
@@ -103,12 +102,6 @@ fn bound(number: u32, place: &SealContext) -> Result<[u8; 128]> {
     };
     write().map_err(|error| Error::Internal(Box::new(error)))?;
     Ok(bytes)
-}
-
-/// Feeds `hasher` what tells a sealed value from every other at its place: its length, the number of its key, its nonce
-/// and its tag. A value of which only the rest was changed does not open.
-pub fn identify(sealed: &[u8], hasher: &mut impl Hasher) {
-    (sealed.len(), sealed.get(..HEADER), sealed.last_chunk::<TAG>()).hash(hasher);
 }
 
 const fn padded(data: usize) -> usize {

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::cache::Cache;
 use super::damage::Damage;
 use super::{Keys, MacLabel, Purpose, SealContext, Vault, VaultConfig};
+use crate::db::{Backend, Db, Tx};
 use crate::kernel::{Code, Entropy, Result};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -57,6 +58,39 @@ async fn what_is_sealed_opens() {
     let document = json!({ "words": "the sea, and nobody there" });
     let sealed = keys.seal_json(Purpose::Clinical, &entry(), &document).unwrap();
     assert_eq!(keys.open_json::<Value>(&entry(), &sealed).unwrap(), document);
+}
+
+/// Every plan needs all infusions. To open hundreds of them for each held up the one writer of SQLite for the others.
+#[tokio::test]
+async fn a_document_of_a_large_set_is_opened_again_if_it_is_another_one_and_not_before() {
+    let (home, vault) = vault().await;
+    let keys = ann(&vault).await;
+    let db = Db::open(Backend::Sqlite(home.path().join("data.sqlite"))).unwrap();
+    let places = (0..50).map(|row| SealContext { row: Uuid::from_u128(row), ..entry() });
+    let mut sealed: Vec<(SealContext, Vec<u8>)> =
+        places.map(|place| (place, keys.seal_json(Purpose::Clinical, &place, &"lake").unwrap())).collect();
+    let open = async |sealed: &[(SealContext, Vec<u8>)]| {
+        let (keys, sealed) = (keys.clone(), sealed.to_vec());
+        let unit = move |tx: &mut Tx<'_>| {
+            let set: Vec<_> = sealed.iter().map(|(place, bytes)| (*place, bytes.as_slice())).collect();
+            keys.open_set::<String>(tx, &set)
+        };
+        db.read(unit).await.unwrap()
+    };
+    let same = |one: &Option<Arc<String>>, other: &Option<Arc<String>>| match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        _ => false,
+    };
+    let first = open(&sealed).await;
+    let again = open(&sealed).await;
+    assert!(first.iter().zip(&again).all(|(one, other)| same(one, other)), "they were opened again");
+    sealed[7].1 = keys.seal_json(Purpose::Clinical, &sealed[7].0, &"wood").unwrap();
+    let middle = sealed[8].1.len() / 2;
+    sealed[8].1[middle] ^= 1;
+    let changed = open(&sealed).await;
+    assert_eq!(changed[7].as_ref().unwrap().as_str(), "wood");
+    assert!(changed[8].is_none(), "a damaged document was taken for what it had been");
+    assert!(first.iter().zip(&changed).enumerate().all(|(n, (one, other))| same(one, other) != [7, 8].contains(&n)));
 }
 
 #[tokio::test]

@@ -353,28 +353,26 @@ impl PushMutations {
 async fn pushed(door: &Door<Own>, PushMutations { epoch, mutations }: PushMutations) -> Result<(PushResults, bool)> {
     let sent = batch::read(&door.state().vault, &mutations);
     let mut results = Vec::with_capacity(sent.len());
-    let mut now = None;
     let own = sent.iter().all(|sent| sent.mutation.as_ref().is_ok_and(|(mutation, _)| mutation.kind.is_own()));
     let mut rest = sent.as_slice();
     // An empty batch is one unit as well: the door opens in it.
-    loop {
+    let present = loop {
         let (state, quota) = (door.state(), door.state().config.quota());
         let means = Means { vault: state.vault.clone(), sharing: Terms::of(&state.config) };
         let (batch, epoch) = (batch::unit(rest).to_vec(), epoch.clone());
-        let done = door
+        let (present, done) = door
             .write("push_mutations", move |tx, access| batch::apply(tx, access, &means, (&epoch, quota), &batch))
             .await?;
-        now = Some(done.0);
-        let (some, later) = rest.split_at(done.1.len());
-        for (sent, done) in some.iter().zip(done.1) {
+        let (some, later) = rest.split_at(done.len());
+        for (sent, done) in some.iter().zip(done) {
             results.push((sent.place, MutationResult::new((door.keys()?, door.patient()?), sent.id, done)?));
         }
         rest = later;
         if rest.is_empty() {
-            break;
+            break present;
         }
-    }
+    };
     results.sort_by_key(|(place, _)| *place);
     let results = results.into_iter().map(|(_, result)| result).collect();
-    Ok((PushResults { epoch: now.map(|epoch| epoch.to_string()).unwrap_or_default(), results }, own))
+    Ok((PushResults { epoch: present.to_string(), results }, own))
 }
