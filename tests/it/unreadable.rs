@@ -398,7 +398,11 @@ async fn a_plan_from_a_long_history_rests_on_what_opens_now() {
     assert_eq!(plans().await, 0);
     for (manner, infusion) in infusions.iter().take(4).enumerate() {
         let damaged = Damaged::new(&app, ("infusions", "doc"), &format!("id = {}", id(infusion)), manner);
-        assert_eq!(plans().await, manner + 1, "what opened before stood for a damaged document");
+        assert_eq!(
+            plans().await,
+            u64::try_from(manner + 1).unwrap(),
+            "what opened before stood for a damaged document"
+        );
         damaged.mend(&app);
     }
 }
