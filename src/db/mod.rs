@@ -58,9 +58,6 @@ use queue::{Lane, Queue};
 use unit::{Parts, Unit};
 use versions::Versions;
 
-/// The time for which a unit may wait in the queue and run before it is answered 503.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// A handle on the database. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
@@ -251,8 +248,8 @@ impl Db {
                 followed: Arc::clone(&followed),
             },
         );
-        let (job, caller, deadline) = (Box::new(unit), self.caller, Instant::now() + PATIENCE);
-        queue.push(queue::Waiting { job, caller, lane, read_only, deadline })?;
+        let (job, caller, asked_at) = (Box::new(unit), self.caller, Instant::now());
+        queue.push(queue::Waiting { job, caller, lane, read_only, asked_at })?;
         let answer = answer.await.unwrap_or(Err(Error::Unavailable("the database thread has stopped")));
         // A refusal waits as well: it may be the answer to a request that was done before and is sent again.
         if followed.load(Ordering::Acquire)

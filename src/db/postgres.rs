@@ -81,10 +81,10 @@ enum CommitOutcome {
 }
 
 impl Link {
-    fn serve(&mut self, Waiting { mut job, read_only, deadline, .. }: Waiting) {
+    fn serve(&mut self, mut waiting: Waiting) {
         let mut last = Error::Unavailable("the database queue is too slow");
         for _ in 0..ATTEMPTS {
-            if Instant::now() > deadline {
+            if waiting.is_late() {
                 break;
             }
             let mut conn = match self.connection() {
@@ -98,10 +98,10 @@ impl Link {
                     break;
                 }
             };
-            match run(&mut conn, job.as_mut(), read_only) {
+            match run(&mut conn, waiting.job.as_mut(), waiting.read_only) {
                 CommitOutcome::Ended { end, broken } => {
                     self.conn = (!broken).then_some(conn);
-                    return job.finish(end);
+                    return waiting.job.finish(end);
                 }
                 CommitOutcome::Again { error, broken } => {
                     self.conn = (!broken).then_some(conn);
@@ -109,12 +109,12 @@ impl Link {
                 }
                 CommitOutcome::Unknown(error) => {
                     tracing::error!(%error, "the connection was lost during COMMIT; the client is asked to repeat");
-                    return job.finish(Err(Error::Unavailable("the outcome of the commit is unknown")));
+                    return waiting.job.finish(Err(Error::Unavailable("the outcome of the commit is unknown")));
                 }
             }
         }
         tracing::warn!(error = %last, "a unit could not be run");
-        job.finish(Err(last));
+        waiting.job.finish(Err(last));
     }
 
     /// Returns a connection. [`Error::Transient`] when the server has ended it meanwhile, [`Error::Unavailable`] when

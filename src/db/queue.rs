@@ -7,12 +7,15 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::unit::Job;
 use crate::kernel::{Error, Result};
+
+/// The time for which a unit may wait in the queue and run before it is answered 503.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The priority of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,14 @@ pub(super) struct Waiting {
     pub caller: Option<Uuid>,
     pub lane: Lane,
     pub read_only: bool,
-    pub deadline: Instant,
+    pub asked_at: Instant,
+}
+
+impl Waiting {
+    /// Whether it has waited for too long and is answered 503.
+    pub(super) fn is_late(&self) -> bool {
+        self.asked_at.elapsed() > PATIENCE
+    }
 }
 
 /// A line in which callers take turns.
@@ -133,6 +143,14 @@ impl Queue {
         take(&mut self.lines())
     }
 
+    /// Returns the next unit if it was asked for before `at`.
+    pub(super) fn try_next_asked_before(&self, at: Instant) -> Option<Waiting> {
+        let mut lines = self.lines();
+        let Lines { interactive, bulk, .. } = &*lines;
+        let next = interactive.turns.front().or_else(|| bulk.turns.front())?;
+        if next.asked_at < at { take(&mut lines) } else { None }
+    }
+
     pub(super) fn close(&self) {
         self.lines().closed = true;
         self.more.notify_all();
@@ -166,8 +184,8 @@ mod tests {
 
     fn sends(queue: &Queue, lane: Lane, callers: &[Option<Uuid>]) {
         for caller in callers.iter().copied() {
-            let (job, deadline) = (Box::new(Idle), Instant::now());
-            queue.push(Waiting { job, caller, lane, read_only: false, deadline }).unwrap();
+            let (job, asked_at) = (Box::new(Idle), Instant::now());
+            queue.push(Waiting { job, caller, lane, read_only: false, asked_at }).unwrap();
         }
     }
 
@@ -195,11 +213,11 @@ mod tests {
         let nth = |n: u64| begin + std::time::Duration::from_secs(n);
         for n in 0..5 {
             let (job, lane) = (Box::new(Idle), Lane::Interactive);
-            queue.push(Waiting { job, caller: ANN, lane, read_only: false, deadline: nth(n) }).unwrap();
+            queue.push(Waiting { job, caller: ANN, lane, read_only: false, asked_at: nth(n) }).unwrap();
             sends(&queue, lane, &[BEA]);
         }
         let all = std::iter::from_fn(|| queue.try_next()).filter(|waiting| waiting.caller == ANN);
-        assert_eq!(all.map(|waiting| waiting.deadline).collect::<Vec<_>>(), (0..5).map(nth).collect::<Vec<_>>());
+        assert_eq!(all.map(|waiting| waiting.asked_at).collect::<Vec<_>>(), (0..5).map(nth).collect::<Vec<_>>());
     }
 
     #[test]
@@ -211,11 +229,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_asked_for_later_is_not_among_what_shares_a_snapshot() {
+        let queue = Queue::new(100);
+        sends(&queue, Lane::Interactive, &[ANN, BEA]);
+        std::thread::sleep(Duration::from_millis(1));
+        let opened = Instant::now();
+        std::thread::sleep(Duration::from_millis(1));
+        sends(&queue, Lane::Interactive, &[CLEO]);
+        let shared = std::iter::from_fn(|| queue.try_next_asked_before(opened)).map(|waiting| waiting.caller);
+        assert_eq!(shared.collect::<Vec<_>>(), [ANN, BEA]);
+        assert_eq!(order(&queue), [CLEO]);
+    }
+
+    #[test]
     fn a_full_queue_counts_the_further_requests_of_a_patient() {
         let queue = Queue::new(3);
         sends(&queue, Lane::Interactive, &[ANN, ANN, ANN]);
-        let (job, deadline) = (Box::new(Idle), Instant::now());
-        let more = Waiting { job, caller: BEA, lane: Lane::Interactive, read_only: false, deadline };
+        let (job, asked_at) = (Box::new(Idle), Instant::now());
+        let more = Waiting { job, caller: BEA, lane: Lane::Interactive, read_only: false, asked_at };
         assert!(matches!(queue.push(more), Err(Error::Unavailable(_))));
         queue.try_next().unwrap();
         sends(&queue, Lane::Interactive, &[BEA]);

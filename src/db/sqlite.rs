@@ -47,44 +47,46 @@ pub(super) fn connect(path: &Path, role: Role) -> Result<SqliteConnection> {
 pub(super) fn start_reader(turn: usize, path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> {
     spawn(format!("db-read-{turn}"), move || {
         let mut conn = None;
-        while let Some(Waiting { mut job, deadline, .. }) = queue.next() {
-            if deadline < Instant::now() {
-                job.finish(Err(Error::Unavailable("the database queue is too slow")));
-                continue;
-            }
-            let end = with(&mut conn, &path, |conn| in_snapshot(conn, |conn| job.run(conn)));
-            job.finish(end);
+        while let Some(first) = queue.next() {
+            let mut ready = match conn.take() {
+                Some(ready) => ready,
+                None => match connect(&path, Role::Reader) {
+                    Ok(fresh) => AnyConnection::Sqlite(fresh),
+                    Err(error) => {
+                        first.job.finish(Err(error));
+                        continue;
+                    }
+                },
+            };
+            conn = share_snapshot(&mut ready, first, &queue).then_some(ready);
         }
     })
 }
 
-fn with(
-    slot: &mut Option<AnyConnection>,
-    path: &Path,
-    work: impl FnOnce(&mut AnyConnection) -> (Result<()>, bool),
-) -> Result<()> {
-    let mut conn = match slot.take() {
-        Some(conn) => conn,
-        None => AnyConnection::Sqlite(connect(path, Role::Reader)?),
-    };
-    let (end, healthy) = work(&mut conn);
-    if healthy {
-        *slot = Some(conn);
-    }
-    end
-}
-
-/// Runs `work` on one snapshot. Also answers whether the connection is still good.
-fn in_snapshot(conn: &mut AnyConnection, work: impl FnOnce(&mut AnyConnection) -> Result<()>) -> (Result<()>, bool) {
+/// Runs a unit on a snapshot, and on the same one those of the next units that were asked for before it was opened: it
+/// has all that was acknowledged to their callers. A new snapshot costs a connection all pages that it knows, as soon as
+/// anything was written. Answers whether the connection is still good.
+fn share_snapshot(conn: &mut AnyConnection, first: Waiting, queue: &Queue) -> bool {
+    let opened = Instant::now();
     if let Err(error) = Both(Begin).execute(conn) {
-        return (Err(error.into()), false);
+        first.job.finish(Err(error.into()));
+        return false;
     }
-    let end = work(conn);
-    let closed = if end.is_ok() { Both(Commit).execute(conn) } else { Both(Rollback).execute(conn) };
-    match closed {
-        Ok(_rows) => (end, true),
-        Err(error) => (end.and(Err(error.into())), false),
+    let mut next = Some(first);
+    while let Some(mut waiting) = next {
+        if waiting.is_late() {
+            waiting.job.finish(Err(Error::Unavailable("the database queue is too slow")));
+        } else {
+            let end = waiting.job.run(conn);
+            let failed = end.is_err();
+            waiting.job.finish(end);
+            if failed {
+                return Both(Rollback).execute(conn).is_ok();
+            }
+        }
+        next = queue.try_next_asked_before(opened);
     }
+    Both(Commit).execute(conn).is_ok()
 }
 
 pub(super) fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {

@@ -79,14 +79,14 @@ impl Batch {
             return Err(error.into());
         }
         let mut next = Some(first);
-        while let Some(Waiting { job, lane, deadline, .. }) = next {
-            if lane == Lane::Interactive {
+        while let Some(waiting) = next {
+            if waiting.lane == Lane::Interactive {
                 self.time = BATCH_TIME;
             }
-            if deadline < Instant::now() {
-                job.finish(Err(Error::Unavailable("the database queue is too slow")));
+            if waiting.is_late() {
+                waiting.job.finish(Err(Error::Unavailable("the database queue is too slow")));
             } else {
-                self.run_one(conn, job)?;
+                self.run_one(conn, waiting.job)?;
             }
             let open = self.ran.len() < BATCH && opened.elapsed() < self.time;
             next = if open { queue.try_next() } else { None };
