@@ -256,7 +256,8 @@ impl Db {
             && !answer.as_ref().is_err_and(Error::is_fault)
             && let Some(follow_up) = &self.follow_up
         {
-            follow_up.run(self).await?;
+            // It is the server's own work: it does not wait behind what else the caller has sent.
+            follow_up.run(&Self { caller: None, ..self.clone() }).await?;
         }
         answer
     }

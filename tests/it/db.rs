@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
 use afterglow::db::schema::settings;
-use afterglow::db::{AnyConnection, Backend, Db, Tx};
+use afterglow::db::{AnyConnection, Backend, Db, FollowUp, Tx};
 use afterglow::kernel::{Code, Error, Result};
 use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
+use futures_util::future::{BoxFuture, join, join_all};
+use uuid::Uuid;
 
 use crate::support::database::{Count, Database, on_postgres, postgres_url};
 
@@ -366,6 +368,47 @@ async fn sqlite_a_full_queue_answers_unavailable_at_once() {
         }
     }
     assert_eq!(names(&db).await.len(), 1100 - refused);
+}
+
+/// The ledger of a server, which is to be written when a patient has sent three more requests.
+#[derive(Debug)]
+struct LateLedger {
+    patient: Db,
+    order: Arc<std::sync::Mutex<Vec<&'static str>>>,
+}
+
+impl FollowUp for LateLedger {
+    fn run<'a>(&'a self, db: &'a Db) -> BoxFuture<'a, Result<()>> {
+        let unit = |what: &'static str| {
+            let order = Arc::clone(&self.order);
+            move |_: &mut Tx<'_>| {
+                order.lock().unwrap().push(what);
+                Ok::<(), Error>(())
+            }
+        };
+        Box::pin(async move {
+            let release = hold(db).await;
+            // Each is in the queue before the next one, and all of them before the writer is let go.
+            let more = join_all((0..3).map(|_| self.patient.write(unit("patient"))));
+            let own = join(db.write(unit("ledger")), async move { drop(release) });
+            let (more, (own, ())) = join(more, own).await;
+            more.into_iter().chain([own]).collect()
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_what_a_patient_has_revoked_is_entered_before_all_that_they_have_sent_since() {
+    let database = Database::sqlite();
+    let patient = database.open().for_caller(Uuid::from_u128(1));
+    let order = Arc::<std::sync::Mutex<Vec<&'static str>>>::default();
+    let ledger = LateLedger { patient: patient.clone(), order: Arc::clone(&order) };
+    let revoke = |tx: &mut Tx<'_>| {
+        tx.follow_up();
+        Ok(())
+    };
+    patient.with_follow_up(Some(Arc::new(ledger))).write(revoke).await.unwrap();
+    assert_eq!(*order.lock().unwrap(), ["patient", "ledger", "patient", "patient"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
