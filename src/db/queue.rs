@@ -1,8 +1,8 @@
 //! The bounded queue in front of the database threads.
 //!
 //! Callers take turns: between two units of one caller comes one of each other caller that waits. However many requests
-//! somebody sends, the others wait for one of their units, or for two with the one that runs. The units of one caller
-//! keep their order.
+//! somebody sends, the others wait for one of their units, or for two with the one that runs, and find a place: one
+//! caller has a quarter of the places at most. The units of one caller keep their order.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -16,6 +16,8 @@ use crate::kernel::{Error, Result};
 
 /// The time for which a unit may wait in the queue and run before it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The units of one caller may take one place in so many.
+const SHARE: usize = 4;
 
 /// The priority of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,11 @@ struct Line {
 }
 
 impl Line {
+    /// Counts the units of a caller. Those without one are not counted together.
+    fn count_of(&self, caller: Option<Uuid>) -> usize {
+        caller.and_then(|caller| self.further.get(&caller)).map_or(0, |further| 1 + further.len())
+    }
+
     fn push(&mut self, waiting: Waiting) {
         self.count += 1;
         if let Some(caller) = waiting.caller {
@@ -115,7 +122,7 @@ impl Queue {
             Lane::Interactive => &mut lines.interactive,
             Lane::Bulk => &mut lines.bulk,
         };
-        if own.count >= self.capacity {
+        if own.count >= self.capacity || own.count_of(waiting.caller) >= self.capacity.div_ceil(SHARE) {
             return Err(Error::Unavailable("the database queue is full"));
         }
         own.push(waiting);
@@ -242,14 +249,19 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_counts_the_further_requests_of_a_patient() {
-        let queue = Queue::new(3);
-        sends(&queue, Lane::Interactive, &[ANN, ANN, ANN]);
-        let (job, asked_at) = (Box::new(Idle), Instant::now());
-        let more = Waiting { job, caller: BEA, lane: Lane::Interactive, read_only: false, asked_at };
-        assert!(matches!(queue.push(more), Err(Error::Unavailable(_))));
+    fn a_patient_who_sends_without_end_leaves_places_for_the_others() {
+        let queue = Queue::new(8);
+        let refuses = |caller| {
+            let (job, asked_at) = (Box::new(Idle), Instant::now());
+            let more = Waiting { job, caller, lane: Lane::Interactive, read_only: false, asked_at };
+            matches!(queue.push(more), Err(Error::Unavailable(_)))
+        };
+        sends(&queue, Lane::Interactive, &[ANN, ANN]);
+        assert!(refuses(ANN), "she has a quarter of the places");
+        sends(&queue, Lane::Interactive, &[BEA, BEA, CLEO, CLEO, SERVER, SERVER]);
+        assert!(refuses(SERVER), "the further requests of a patient count");
         queue.try_next().unwrap();
-        sends(&queue, Lane::Interactive, &[BEA]);
-        assert_eq!(order(&queue), [ANN, BEA, ANN]);
+        sends(&queue, Lane::Interactive, &[ANN]);
+        assert_eq!(order(&queue), [BEA, CLEO, SERVER, SERVER, ANN, BEA, CLEO, ANN]);
     }
 }
