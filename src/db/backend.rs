@@ -38,10 +38,15 @@ impl Backend {
         matches!(self, Self::Sqlite(path) if path.to_str().is_some_and(|path| path.starts_with(MEMORY)))
     }
 
+    /// Whether it has one writer: while a unit writes, all others that write wait.
+    pub fn has_one_writer(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
     /// Whether it has one writer, and readers that do not wait for it: what takes long is then better made beside the
     /// writer. PostgreSQL has many writers; in memory readers and writer wait for each other.
     pub fn reads_beside_writer(&self) -> bool {
-        matches!(self, Self::Sqlite(_)) && !self.in_memory()
+        self.has_one_writer() && !self.in_memory()
     }
 
     /// Returns the name for the operator: the file, or database and host, without user and password.

@@ -53,6 +53,8 @@ pub struct Means {
     pub vault: Vault,
     /// What the server asks of new grants.
     pub sharing: Terms,
+    /// Whether others wait while a unit writes.
+    pub one_writer: bool,
 }
 
 /// How phones write things of a kind. Every part is needed of each kind that they write.

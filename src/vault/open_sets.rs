@@ -4,7 +4,7 @@
 //! before. A document is known by the hash of all its sealed bytes: one that was changed or damaged is another one.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, LazyLock};
 
 use serde::de::DeserializeOwned;
@@ -64,7 +64,5 @@ impl Keys {
 /// Returns a hash of a sealed document at its place, which is good in this process.
 fn stamp(place: &SealContext, bytes: &[u8]) -> u64 {
     static STAMPS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    let mut hasher = STAMPS.build_hasher();
-    (place.table, place.revision, bytes).hash(&mut hasher);
-    hasher.finish()
+    STAMPS.hash_one((place.table, place.revision, bytes))
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::push::changes;
 use crate::statements::{heard, listen};
 use crate::support::app::{Answer, TestApp, new_id};
+use crate::support::database::on_postgres;
 use crate::support::journal::two;
 use crate::support::people::Person;
 use crate::support::phone::{is, mutation};
@@ -233,6 +234,11 @@ async fn units(ann: &Person, batch: &[Value], status: &str) -> usize {
     heard(&ann.app).iter().filter(|text| text.contains("sessions")).count()
 }
 
+/// `alone` where others wait while a unit writes. PostgreSQL has many writers: its units are not cut.
+fn cut(alone: usize) -> usize {
+    if on_postgres() { 1 } else { alone }
+}
+
 /// A new grant of all reflections, to the care team.
 fn rule(ann: &Person) -> Value {
     let rule = json!({ "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" } });
@@ -248,11 +254,11 @@ async fn the_more_rules_a_patient_has_the_fewer_entries_one_unit_does() {
     assert_eq!(units(&ann, &some(60), "applied").await, 2, "without rules");
     // Each may open thousands of entries: it has a unit of its own.
     let rules = |count: usize| (0..count).map(|_| rule(&ann)).collect::<Vec<_>>();
-    assert_eq!(units(&ann, &rules(4), "applied").await, 4);
+    assert_eq!(units(&ann, &rules(4), "applied").await, cut(4));
     assert_eq!(units(&ann, &some(50), "applied").await, 1, "with few rules");
-    assert_eq!(units(&ann, &rules(46), "applied").await, 46);
+    assert_eq!(units(&ann, &rules(46), "applied").await, cut(46));
     let batch = some(50);
-    assert_eq!(units(&ann, &batch, "applied").await, 13, "with fifty rules others come in between");
+    assert_eq!(units(&ann, &batch, "applied").await, cut(13), "with fifty rules others come in between");
     let before = changes(&app);
     units(&ann, &batch, "replayed").await;
     assert_eq!(changes(&app), before, "each was done once");
@@ -272,5 +278,5 @@ async fn the_more_infusions_a_patient_has_the_fewer_one_unit_does() {
     };
     let some = |days: std::ops::Range<i64>| days.map(planned).collect::<Vec<_>>();
     assert_eq!(units(&ann, &some(1..51), "applied").await, 1);
-    assert_eq!(units(&ann, &some(51..101), "applied").await, 2, "each is compared with fifty others");
+    assert_eq!(units(&ann, &some(51..101), "applied").await, cut(2), "each is compared with fifty others");
 }

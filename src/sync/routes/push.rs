@@ -358,7 +358,11 @@ async fn pushed(door: &Door<Own>, PushMutations { epoch, mutations }: PushMutati
     // An empty batch is one unit as well: the door opens in it.
     let present = loop {
         let (state, quota) = (door.state(), door.state().config.quota());
-        let means = Means { vault: state.vault.clone(), sharing: Terms::of(&state.config) };
+        let means = Means {
+            vault: state.vault.clone(),
+            sharing: Terms::of(&state.config),
+            one_writer: state.db.backend().has_one_writer(),
+        };
         let (batch, epoch) = (batch::unit(rest).to_vec(), epoch.clone());
         let (present, done) = door
             .write("push_mutations", move |tx, access| batch::apply(tx, access, &means, (&epoch, quota), &batch))
