@@ -41,7 +41,7 @@ pub fn new_folder() -> TempDir {
 /// Whether the place in memory is known to have at least a gigabyte: a container has 64 MB by default.
 fn has_room() -> bool {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-    let place = mounts.lines().filter(|line| line.split(' ').nth(1) == Some("/dev/shm")).last();
+    let place = mounts.lines().rfind(|line| line.split(' ').nth(1) == Some("/dev/shm"));
     let size = place.and_then(|line| line.split("size=").nth(1)?.split('k').next()?.parse::<u64>().ok());
     size.is_some_and(|kilobytes| kilobytes >= 1_000_000)
 }
