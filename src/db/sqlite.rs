@@ -72,21 +72,22 @@ fn share_snapshot(conn: &mut AnyConnection, first: Waiting, queue: &Queue) -> bo
         first.job.finish(Err(error.into()));
         return false;
     }
-    let mut next = Some(first);
-    while let Some(mut waiting) = next {
-        if waiting.is_late() {
-            waiting.job.finish(Err(Error::Unavailable("the database queue is too slow")));
+    let mut waiting = first;
+    loop {
+        let end = if waiting.is_late() {
+            Err(Error::Unavailable("the database queue is too slow"))
         } else {
-            let end = waiting.job.run(conn);
-            let failed = end.is_err();
-            waiting.job.finish(end);
-            if failed {
-                return Both(Rollback).execute(conn).is_ok();
-            }
-        }
-        next = queue.try_next_asked_before(opened);
+            waiting.job.run(conn)
+        };
+        let next = if end.is_ok() { queue.try_next_asked_before(opened) } else { None };
+        let Some(next) = next else {
+            let closed = if end.is_ok() { Both(Commit).execute(conn) } else { Both(Rollback).execute(conn) };
+            let healthy = closed.is_ok();
+            waiting.job.finish(end.and_then(|()| Ok(closed.map(|_rows| ())?)));
+            return healthy;
+        };
+        std::mem::replace(&mut waiting, next).job.finish(end);
     }
-    Both(Commit).execute(conn).is_ok()
 }
 
 pub(super) fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
