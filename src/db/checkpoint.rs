@@ -26,6 +26,9 @@ use crate::kernel::Result;
 /// 2,000 and 31 at 4,000, where a page that changes often is copied once for more changes and the rate was 1.07 times as
 /// high.
 const DUE: i64 = 200;
+/// The same, 16 MB, while there is background work alone: nobody waits, and its units write the same pages again and
+/// again.
+const DUE_IN_BULK: i64 = 4_000;
 /// The most uncopied pages, 16 MB, that the writer copies itself.
 const REST: i64 = 4_000;
 /// The number of pages of the log, 64 MB, beyond which the writer waits a moment for readers that overlap, so that the
@@ -113,9 +116,10 @@ impl Checkpoints {
         Ok(Self { asks, ends, thread, stage, looked_at, pages_asked: 0, waited_at: None, growing: false })
     }
 
-    /// Keeps the log short. The writer calls it between two batches, with its connection.
-    pub(super) fn tend(&mut self, conn: &mut SqliteConnection) {
-        if let Err(error) = self.step(conn) {
+    /// Keeps the log short. The writer calls it between two batches, with its connection; `bulk` says that the last one
+    /// had background work alone.
+    pub(super) fn tend(&mut self, conn: &mut SqliteConnection, bulk: bool) {
+        if let Err(error) = self.step(conn, if bulk { DUE_IN_BULK } else { DUE }) {
             self.grows(&error.to_string());
         }
     }
@@ -127,10 +131,10 @@ impl Checkpoints {
         drop(self.thread.join());
     }
 
-    fn step(&mut self, conn: &mut SqliteConnection) -> Result<()> {
+    fn step(&mut self, conn: &mut SqliteConnection, due: i64) -> Result<()> {
         if self.stage == Stage::Idle && self.may_look() {
             let log = Log::look(conn)?;
-            if log.uncopied() > DUE {
+            if log.uncopied() > due {
                 // Without its thread the writer copies everything.
                 self.stage = if self.asks.send(()).is_ok() { Stage::Copying } else { Stage::Ending };
                 self.pages_asked = log.pages;

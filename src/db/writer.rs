@@ -47,16 +47,17 @@ pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> 
                     }
                 },
             };
-            let mut batch = Batch { ran: Vec::new(), time: BULK_TIME };
+            let mut batch = Batch { ran: Vec::new(), bulk: true };
             match batch.run(&mut ready, first, &queue) {
                 Ok(()) => conn = Some(ready),
                 Err(error) => {
                     tracing::error!(%error, units = batch.ran.len(), "a batch was lost; its units answer 503");
                 }
             }
+            let bulk = batch.bulk;
             batch.answer(conn.is_some());
             if let Some(AnyConnection::Sqlite(conn)) = &mut conn {
-                checkpoints.tend(conn);
+                checkpoints.tend(conn, bulk);
             }
         }
         checkpoints.stop();
@@ -66,8 +67,8 @@ pub(super) fn start(path: PathBuf, queue: Arc<Queue>) -> Result<JoinHandle<()>> 
 struct Batch {
     /// The units that ran, each with its result.
     ran: Vec<(Box<dyn Job>, Result<()>)>,
-    /// The time for which it takes units.
-    time: Duration,
+    /// Whether it has background work alone.
+    bulk: bool,
 }
 
 impl Batch {
@@ -80,15 +81,14 @@ impl Batch {
         }
         let mut next = Some(first);
         while let Some(waiting) = next {
-            if waiting.lane == Lane::Interactive {
-                self.time = BATCH_TIME;
-            }
+            self.bulk &= waiting.lane == Lane::Bulk;
             if waiting.is_late() {
                 waiting.job.finish(Err(Error::Unavailable("the database queue is too slow")));
             } else {
                 self.run_one(conn, waiting.job)?;
             }
-            let open = self.ran.len() < BATCH && opened.elapsed() < self.time;
+            let time = if self.bulk { BULK_TIME } else { BATCH_TIME };
+            let open = self.ran.len() < BATCH && opened.elapsed() < time;
             next = if open { queue.try_next() } else { None };
         }
         Both(Commit).execute(conn)?;
