@@ -29,11 +29,27 @@ static HEARD: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 /// What was prepared to be run again, on any database.
 static PREPARED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
+/// What a connection runs. A unit is heard as a whole, when it ends.
+#[derive(Default)]
 struct Ear {
     database: String,
-    /// Whether the connection carries the signals of processes to each other, which no request waits for: it is tried
-    /// after five quiet seconds, in the middle of whatever a slow test asks for.
+    unit: Vec<String>,
     of_signals: bool,
+}
+
+impl Ear {
+    fn hears(&mut self, text: String) {
+        let (begins, ends) = (text.starts_with("BEGIN"), ["COMMIT", "ROLLBACK"].contains(&text.as_str()));
+        let inside = begins || !self.unit.is_empty();
+        self.of_signals |= text.starts_with("LISTEN ");
+        self.unit.push(text);
+        if !inside || ends {
+            let unit = std::mem::take(&mut self.unit);
+            if !self.of_signals && !unit.iter().any(|text| text.contains(OF_TIMERS)) {
+                HEARD.lock().unwrap().extend(unit.into_iter().map(|text| (self.database.clone(), text)));
+            }
+        }
+    }
 }
 
 impl Instrumentation for Ear {
@@ -42,11 +58,7 @@ impl Instrumentation for Ear {
             InstrumentationEvent::StartEstablishConnection { url, .. } => url.clone_into(&mut self.database),
             InstrumentationEvent::StartQuery { query, .. } => {
                 let text = query.to_string();
-                let text = text.split("-- binds").next().unwrap().trim().to_owned();
-                self.of_signals |= text.starts_with("LISTEN ");
-                if !self.of_signals {
-                    HEARD.lock().unwrap().push((self.database.clone(), text));
-                }
+                self.hears(text.split("-- binds").next().unwrap().trim().to_owned());
             }
             InstrumentationEvent::CacheQuery { sql, .. } => {
                 PREPARED.lock().unwrap().insert(sql.trim().to_owned());
@@ -56,12 +68,16 @@ impl Instrumentation for Ear {
     }
 }
 
+/// What a server does by the clock of the machine falls into the middle of whatever a slow test asks for. After five
+/// quiet seconds it tries the connection that carries signals to other processes, after thirty it reads these keys.
+const OF_TIMERS: &str = "signing_keys";
+
 /// What the threads of the database run by themselves, whatever is asked for: a connection is opened when its thread has
 /// its first unit.
 const OF_CONNECTIONS: [&str; 2] = ["PRAGMA ", "SET synchronous_commit"];
 
 pub fn listen() {
-    set_default_instrumentation(|| Some(Box::new(Ear { database: String::new(), of_signals: false }))).unwrap();
+    set_default_instrumentation(|| Some(Box::<Ear>::default())).unwrap();
 }
 
 /// The statements on the data of this app since it was last asked, without those of the background.
