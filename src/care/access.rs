@@ -97,7 +97,7 @@ pub struct Access<A> {
     bytes: Cell<Tally>,
     /// Whether the patient may have a grant by rule. The head says so once it is locked.
     may_have_rules: Cell<bool>,
-    /// Whether the next entry that nobody else may read may change the plan. The same.
+    /// Whether a new entry that is not shared may change the plan. The head says so once it is locked.
     awaits_entry: Cell<bool>,
     of: PhantomData<fn() -> A>,
 }
@@ -362,8 +362,8 @@ impl Access<Write> {
         self.may_have_rules.get()
     }
 
-    /// Whether the next entry that nobody else may read may change the plan. If not, the plan was made of such an
-    /// entry, and does not wait for activity.
+    /// Whether a new entry that is not shared may change the plan. If not, the plan was made with such an entry,
+    /// and does not wait for activity.
     pub fn awaits_entry(&self) -> bool {
         self.awaits_entry.get()
     }

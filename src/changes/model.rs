@@ -337,7 +337,7 @@ pub struct LockedHead {
     pub stored: Bytes,
     /// Whether the patient has made a grant by rule, live or not.
     pub has_rules: bool,
-    /// Whether the next entry that nobody else may read may change the plan.
+    /// Whether a new entry that is not shared may change the plan.
     pub awaits_entry: bool,
 }
 

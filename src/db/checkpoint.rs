@@ -26,8 +26,8 @@ use crate::kernel::Result;
 /// 2,000 and 31 at 4,000, where a page that changes often is copied once for more changes and the rate was 1.07 times as
 /// high.
 const DUE: i64 = 200;
-/// The same, 16 MB, while there is background work alone: nobody waits, and its units write the same pages again and
-/// again.
+/// The number of uncopied pages, 16 MB, at which a checkpoint is due while there is background work alone: nobody waits,
+/// and its units write the same pages again and again.
 const DUE_IN_BULK: i64 = 4_000;
 /// The most uncopied pages, 16 MB, that the writer copies itself.
 const REST: i64 = 4_000;

@@ -1,8 +1,8 @@
 //! The bounded queue in front of the database threads.
 //!
-//! Callers take turns: between two units of one caller comes one of each other caller that waits. However many requests
-//! somebody sends, the others wait for one of their units, or for two with the one that runs, and find a place: one
-//! caller has a quarter of the places at most. The units of one caller keep their order.
+//! Callers take turns: between two units of one caller comes one of each other caller that waits. So the others wait for
+//! one unit of a caller who sends many, or for two with the one that runs. One caller has a quarter of the places at
+//! most. The units of one caller keep their order.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -16,7 +16,7 @@ use crate::kernel::{Error, Result};
 
 /// The time for which a unit may wait in the queue and run before it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The units of one caller may take one place in so many.
+/// The part of the places that one caller may have is one in so many.
 const SHARE: usize = 4;
 
 /// The priority of a unit.

@@ -98,7 +98,7 @@ pub(super) struct PlanChanges {
     next_plan_at: Timestamp,
     /// Whether it waits for activity of the patient.
     awaits_activity: bool,
-    /// Whether the next entry that nobody else may read may change it.
+    /// Whether a new entry that is not shared may change it.
     awaits_entry: bool,
 }
 

@@ -144,8 +144,7 @@ pub fn care_start<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Timestamp> {
 }
 
 /// Notes that a plan was made, the instant of the next one, whether it waits for activity of the patient, and whether
-/// the next entry that nobody else may read may change it. The patient's head is held. On PostgreSQL it is one
-/// statement.
+/// a new entry that is not shared may change it. The patient's head is held. On PostgreSQL it is one statement.
 pub fn mark_planned(
     tx: &mut Tx<'_>,
     access: &Access<Write>,

@@ -1,7 +1,6 @@
 //! The settings row of a patient, sealed under their clinical key.
 
 use std::collections::BTreeSet;
-use std::hash::{Hash as _, Hasher};
 
 use diesel::prelude::*;
 use jiff::Timestamp;
@@ -12,7 +11,7 @@ use crate::db::schema::patient_settings;
 use crate::db::{At, Both, Tx, columns};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
-use crate::vault::{Keys, Purpose, SealContext};
+use crate::vault::{Keys, Purpose, SealContext, stamp};
 
 /// The settings of a patient as they are stored, sealed.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -37,9 +36,9 @@ impl SettingsRow {
         self.version
     }
 
-    /// Feeds `hasher` what tells these settings from all others of the patient.
-    pub fn identify(&self, hasher: &mut impl Hasher) {
-        (self.version, &self.doc).hash(hasher);
+    /// Returns their stamp: other settings of the patient have another one.
+    pub fn stamp(&self) -> u64 {
+        stamp((self.version, &self.doc))
     }
 
     /// Opens the settings, and returns them with their version.

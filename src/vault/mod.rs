@@ -57,6 +57,7 @@ pub use apart::apart;
 pub use handle::{Checked, Vault, VaultConfig};
 pub use keys::Keys;
 pub use ledger::{LedgerFile, LedgerLines};
+pub use open_sets::stamp;
 pub use root::MacLabel;
 pub use rotation::Rotation;
 pub use seal::{Purpose, SealContext};

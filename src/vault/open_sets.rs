@@ -4,7 +4,7 @@
 //! before. A document is known by the hash of all its sealed bytes: one that was changed or damaged is another one.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Arc, LazyLock};
 
 use serde::de::DeserializeOwned;
@@ -38,7 +38,7 @@ impl Keys {
         let kept = self.kept::<OpenSet<T>>();
         let (mut all, mut open, mut any_new) = (Vec::with_capacity(sealed.len()), Vec::new(), false);
         for (place, bytes) in sealed {
-            let stamp = stamp(place, bytes);
+            let stamp = stamp((place.table, place.revision, bytes));
             let known = kept.as_ref().and_then(|kept| kept.0.get(&place.row)).filter(|(of, _)| *of == stamp);
             let content = match known {
                 Some((_, content)) => Some(Arc::clone(content)),
@@ -61,8 +61,9 @@ impl Keys {
     }
 }
 
-/// Returns a hash of a sealed document at its place, which is good in this process.
-fn stamp(place: &SealContext, bytes: &[u8]) -> u64 {
+/// Returns the stamp of a sealed document, given with its version: a hash of all of it, which is good in this process.
+/// While it is the same, what was opened before is what opens now.
+pub fn stamp(document: impl Hash) -> u64 {
     static STAMPS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    STAMPS.hash_one((place.table, place.revision, bytes))
+    STAMPS.hash_one(document)
 }

@@ -1,3 +1,3 @@
--- Whether the next entry that nobody else may read may change the plan, which every new entry asks: it stands in the
--- row that the entry locks anyway. The next plan says so.
+-- Whether a new entry that is not shared may change the plan, which every new entry asks: it stands in the row that the
+-- entry locks anyway. The next plan says so.
 ALTER TABLE patient_heads ADD COLUMN awaits_entry BOOLEAN NOT NULL DEFAULT TRUE;

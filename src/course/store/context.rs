@@ -6,8 +6,7 @@
 //! one. If anything differs, all of them are read again.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _, RandomState};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use diesel::backend::Backend;
 use diesel::expression::ValidGrouping;
@@ -25,7 +24,7 @@ use crate::kernel::id::{Infusion, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::planning::window::Dose;
 use crate::settings::SettingsRow;
-use crate::vault::Keys;
+use crate::vault::{Keys, stamp};
 
 /// The most infusions that are read by their ids. If an answer needs more, it reads all of them.
 const MOST: usize = 60;
@@ -203,20 +202,10 @@ impl Opened {
 
 impl Documents {
     fn settings_stamp(&self) -> Option<u64> {
-        self.settings.as_ref().map(|settings| stamp(|hasher| settings.identify(hasher)))
+        self.settings.as_ref().map(SettingsRow::stamp)
     }
 }
 
 fn stamp_of((_, doc, version): &InfusionColumns) -> u64 {
-    stamp(|hasher| {
-        (version, doc).hash(hasher);
-    })
-}
-
-/// Returns a hash of a document at its place, which is good in this process.
-fn stamp(identified: impl FnOnce(&mut DefaultHasher)) -> u64 {
-    static STAMPS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    let mut hasher = STAMPS.build_hasher();
-    identified(&mut hasher);
-    hasher.finish()
+    stamp((version, doc))
 }

@@ -40,7 +40,7 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// Whether it is for the newest items whatever they are: the beginning of a list without a filter.
+    /// Whether the scan is that of the first page of a list without a filter.
     pub fn is_plain(&self) -> bool {
         matches!(self, Self { deleted: false, draft: None, from: None, until: None, link: None, after: None, rows: _ })
     }
