@@ -48,9 +48,18 @@ pub(super) fn shares(mutation: &Mutation) -> bool {
     mutation.kind == Kind::Grant && mutation.act == Act::Put
 }
 
-/// Whether a mutation makes a grant by rule.
+/// Whether a mutation makes a grant by rule, or says of one that it ends what its rule is.
 pub(super) fn is_by_rule(mutation: &Mutation) -> bool {
-    shares(mutation) && mutation.members.get("rule").is_some_and(|rule| !rule.is_null())
+    (shares(mutation) || ends(mutation)) && mutation.members.get("rule").is_some_and(|rule| !rule.is_null())
+}
+
+/// Lists the grants that a mutation names to be ended, if only to put another one in their place.
+pub(super) fn named_to_end(mutation: &Mutation) -> Vec<Id<Grant>> {
+    if ends(mutation) {
+        return vec![mutation.thing.typed()];
+    }
+    // One that names them wrongly is refused when it is done.
+    if shares(mutation) { replaced(&mutation.members).unwrap_or_default() } else { Vec::new() }
 }
 
 /// Finds a grant as it was in `version`. It never changes but for its end.

@@ -13,7 +13,7 @@ use super::model::Kind;
 use super::mutation::{Came, Kept, Mutation, Remembered};
 use super::outcome::{Done, Means, Written, find, first_version};
 use super::{comments, epoch, grants, infusions, pauses, prompts, settings, store, words};
-use crate::care::grants::store::{count_by_rule, hold_active, hold_readers_of_all};
+use crate::care::grants::store::{count_by_rule, hold_active, hold_readers_of_all, list_open_by_rule};
 use crate::care::{Access, Write};
 use crate::changes;
 use crate::course::count_infusions;
@@ -21,7 +21,8 @@ use crate::db::Tx;
 use crate::exercises::Responses;
 use crate::journal::Entries;
 use crate::kernel::creation::canonical;
-use crate::kernel::{Code, Error, Result};
+use crate::kernel::id::Grant;
+use crate::kernel::{Code, Error, Id, Result};
 use crate::vault::{MacLabel, Vault};
 
 /// The most mutations of one unit, and the most that all of them together may weigh. Most weigh 1.
@@ -93,12 +94,16 @@ fn that_fit<'s>(tx: &mut Tx<'_>, access: &Access<Write>, batch: &'s [Arc<Sent>])
     let has = |kind: Kind| mutations(batch).any(|mutation| mutation.kind == kind);
     let rules = if has(Kind::Entry) && access.may_have_rules() { count_by_rule(tx, access)? } else { 0 };
     let infusions = if has(Kind::Infusion) { count_infusions(tx, access)? } else { 0 };
+    let ended: Vec<Id<Grant>> = mutations(batch).flat_map(grants::named_to_end).collect();
+    let ended_rules =
+        if ended.is_empty() || !access.may_have_rules() { Vec::new() } else { list_open_by_rule(tx, access, &ended)? };
     let more = |rows: i64, each: i64| usize::try_from(rows / each).unwrap_or(OF_UNIT);
     let weight = |mutation: &Mutation| match mutation.kind {
         Kind::Entry => 1 + more(rules, RULES),
         Kind::Infusion => 1 + more(infusions, INFUSIONS),
-        // Thousands of entries may enter it.
+        // Thousands of entries may enter it, or leave it.
         Kind::Grant if grants::is_by_rule(mutation) => OF_UNIT,
+        Kind::Grant if grants::named_to_end(mutation).iter().any(|id| ended_rules.contains(id)) => OF_UNIT,
         _ => 1,
     };
     let mut all = 0;

@@ -13,9 +13,9 @@ use crate::push::changes;
 use crate::statements::{heard, listen};
 use crate::support::app::{Answer, TestApp, new_id};
 use crate::support::database::on_postgres;
-use crate::support::journal::two;
+use crate::support::journal::{grant, reflection, two};
 use crate::support::people::Person;
-use crate::support::phone::{is, mutation};
+use crate::support::phone::{is, mutation, new_phone};
 
 fn packed(bytes: &[u8]) -> Vec<u8> {
     let mut packer = GzEncoder::new(Vec::new(), Compression::best());
@@ -263,6 +263,52 @@ async fn the_more_rules_a_patient_has_the_fewer_entries_one_unit_does() {
     units(&ann, &batch, "replayed").await;
     assert_eq!(changes(&app), before, "each was done once");
     assert_eq!(units(&ann, &some(1), "applied").await, 1);
+}
+
+#[actix_web::test]
+async fn each_rule_that_a_patient_ends_has_a_unit_of_its_own() {
+    listen();
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let rules: Vec<Value> = (0..5).map(|_| rule(&ann)).collect();
+    units(&ann, &rules, "applied").await;
+    let mut single = Vec::new();
+    for _ in 0..3 {
+        single.push(ann.opens(&ann.writes(reflection("Lake")).await, &["text"], &theo).await);
+    }
+    let ids: Vec<&str> = rules.iter().map(|rule| rule["id"].as_str().unwrap()).collect();
+    // She has seen all of them, so that the end of one does not end the others.
+    let end = async |id: &str, more: Value| {
+        let mut end = mutation(&ann, "grant", id, 0, more);
+        end["op"] = json!("delete");
+        end["seen_seq"] = json!(new_phone(&ann).await.seq);
+        end
+    };
+    let mut ends = Vec::new();
+    for id in &ids[..3] {
+        ends.push(end(id, json!({})).await);
+    }
+    assert_eq!(units(&ann, &ends, "applied").await, cut(3), "thousands of entries may leave each");
+    assert_eq!(units(&ann, &ends, "replayed").await, 1, "they are ended");
+    ends.clear();
+    for id in &single {
+        ends.push(end(id, json!({})).await);
+    }
+    assert_eq!(units(&ann, &ends, "applied").await, 1, "one entry leaves each");
+    // Rules that the server never had, of which she says what they were: what they cover may have to end.
+    ends.clear();
+    for _ in 0..2 {
+        let said = json!({ "rule": { "kind": "dream" }, "sections": ["text"], "reader": { "type": "care_team" } });
+        ends.push(end(&new_id(&app), said).await);
+    }
+    assert_eq!(units(&ann, &ends, "applied").await, cut(2));
+    // A grant that comes in the place of two rules, and an entry that does not go with it.
+    let entry = ann.writes(reflection("Sea")).await;
+    let mut instead = mutation(&ann, "grant", &new_id(&app), 0, grant(&entry, &["text"], &theo));
+    instead["replaces"] = json!(ids[3..5]);
+    instead["seen_seq"] = json!(new_phone(&ann).await.seq);
+    let batch = [instead, new(&ann, &new_id(&app), 10)];
+    assert_eq!(units(&ann, &batch, "applied").await, cut(2), "each has a unit of its own");
 }
 
 #[actix_web::test]
