@@ -561,6 +561,22 @@ async fn what_most_requests_run_stays_prepared() {
 }
 
 #[actix_web::test]
+async fn a_phone_that_names_many_unknown_entries_has_their_look_up_prepared_once() {
+    listen();
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let named = |_| json!({ "kind": "entry", "id": new_id(&app), "version": 1 });
+    let have: Vec<_> = (0..400).map(named).collect();
+    heard(&app);
+    ann.post(&ann.my("/integrity"), json!({ "epoch": "of another age", "have": have })).send().await.ok();
+    let mut ran = heard(&app);
+    ran.retain(|text| text.replace(['`', '"'], "").contains("GROUP BY changes.entity_id"));
+    assert_eq!(ran.len(), 2, "{ran:#?}");
+    let prepared = PREPARED.lock().unwrap().clone();
+    assert!(ran.iter().all(|text| prepared.contains(text)), "prepared anew: {ran:#?}");
+}
+
+#[actix_web::test]
 async fn a_new_entry_writes_its_replay_record_once_and_takes_few_statements() {
     listen();
     let app = TestApp::start().await;
