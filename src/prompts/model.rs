@@ -13,6 +13,10 @@ const SNOOZES: usize = 3;
 /// A snooze that comes again within this time is one that was sent twice.
 const REPEATED: SignedDuration = SignedDuration::from_mins(5);
 
+/// The most events of planning that a history keeps. Whoever begins and ends a pause again and again has prompts
+/// withdrawn and brought back each time, and every plan opens their whole history.
+const OF_PLANNING: usize = 64;
+
 /// The cause that a patient is not told: a therapist's caution.
 const WITHHELD: &str = "withheld";
 
@@ -70,6 +74,16 @@ pub enum PromptEvent {
     Revived,
     /// Planning moved it.
     Moved,
+}
+
+impl PromptEvent {
+    /// Whether planning does it, not the patient.
+    const fn is_of_planning(self) -> bool {
+        match self {
+            Self::Cancelled | Self::Revived | Self::Moved => true,
+            Self::Opened | Self::Completed | Self::Skipped | Self::Snoozed => false,
+        }
+    }
 }
 
 /// An event of a prompt's history.
@@ -204,11 +218,7 @@ impl StoredPrompt {
 
     /// Returns the instant at which the patient last opened, answered, skipped or snoozed it.
     pub fn touched_at(&self) -> Option<Timestamp> {
-        let by_patient = |event: &&Event| match event.deed {
-            PromptEvent::Opened | PromptEvent::Completed | PromptEvent::Skipped | PromptEvent::Snoozed => true,
-            PromptEvent::Cancelled | PromptEvent::Revived | PromptEvent::Moved => false,
-        };
-        self.doc.history.iter().rev().find(by_patient).map(|event| event.at)
+        self.doc.history.iter().rev().find(|event| !event.deed.is_of_planning()).map(|event| event.at)
     }
 
     /// Whether it is outside the template and its time has not come: it may still turn out not to be called for, so it
@@ -306,9 +316,10 @@ impl StoredPrompt {
         self.cause().filter(|cause| *cause != WITHHELD)
     }
 
-    /// Adds an event to the history.
+    /// Adds an event to the history, which keeps all that the patient did and the newest that planning did.
     pub fn note(&mut self, deed: PromptEvent, at: Timestamp, cause: Option<String>) {
         self.doc.history.push(Event { deed, at, cause });
+        shorten(&mut self.doc.history);
     }
 
     /// Returns the prompt as a part of the past of its date, if it went out, was answered or its time has come.
@@ -359,5 +370,53 @@ impl StoredPrompt {
             hangs_on: self.doc.planned.hangs_on,
             why: self.doc.planned.why,
         }
+    }
+}
+
+/// Drops the oldest events of planning if there are too many. The last one of each kind stays: the state of the prompt
+/// follows from the last events.
+fn shorten(history: &mut Vec<Event>) {
+    let of_planning = history.iter().filter(|event| event.deed.is_of_planning()).count();
+    let mut surplus = of_planning.saturating_sub(OF_PLANNING);
+    let last = [PromptEvent::Cancelled, PromptEvent::Revived, PromptEvent::Moved]
+        .map(|deed| history.iter().rposition(|event| event.deed == deed));
+    let mut place = 0;
+    history.retain(|event| {
+        let goes = surplus > 0 && event.deed.is_of_planning() && !last.contains(&Some(place));
+        surplus -= usize::from(goes);
+        place += 1;
+        !goes
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(deeds: impl IntoIterator<Item = PromptEvent>) -> Vec<PromptEvent> {
+        let mut history = Vec::new();
+        for deed in deeds {
+            history.push(Event { deed, at: Timestamp::UNIX_EPOCH, cause: None });
+            shorten(&mut history);
+        }
+        history.into_iter().map(|event| event.deed).collect()
+    }
+
+    #[test]
+    fn a_patient_who_pauses_again_and_again_makes_no_history_without_end() {
+        use PromptEvent::{Cancelled, Opened, Revived, Snoozed};
+        let pauses = || std::iter::repeat_n([Cancelled, Revived], 500).flatten();
+        let history = after([Snoozed].into_iter().chain(pauses()).chain([Opened]).chain(pauses()));
+        assert_eq!(history.len(), OF_PLANNING + 2);
+        assert_eq!(history.iter().filter(|deed| [Snoozed, Opened].contains(deed)).count(), 2, "what she did stays");
+        assert!(history.ends_with(&[Cancelled, Revived]), "and so does what planning did last");
+    }
+
+    #[test]
+    fn a_prompt_that_was_brought_back_is_not_put_off_again_by_moves() {
+        use PromptEvent::{Moved, Revived, Snoozed};
+        let history = after([Snoozed, Revived].into_iter().chain(std::iter::repeat_n(Moved, 500)));
+        assert_eq!(history.len(), OF_PLANNING + 1);
+        assert!(history.starts_with(&[Snoozed, Revived]), "the last of its kind stays, however long ago it was");
     }
 }
