@@ -157,15 +157,15 @@ fn note_sent(tx: &mut Tx<'_>, sent: &[Leased], now: Timestamp) -> Result<()> {
     }
     let ids: Vec<_> = sent.iter().map(|one| one.id).collect();
     if let AnyConnection::Pg(conn) = tx.conn() {
-        diesel::sql_query(
+        let both = diesel::sql_query(
             "WITH done AS (UPDATE deliveries SET state = 'sent', sent_at = $1, done_at = $1, lease_until = NULL, \
              leased_by = NULL WHERE id = ANY($2) RETURNING patient_id, prompt_id) \
              UPDATE prompts SET stage = 2, delivered_at = $1 FROM done \
              WHERE prompts.patient_id = done.patient_id AND prompts.id = done.prompt_id AND stage = 1",
         )
         .bind::<TimestampTz, _>(At(now))
-        .bind::<Array<Uid>, _>(ids)
-        .execute(conn)?;
+        .bind::<Array<Uid>, _>(ids);
+        Prepared(both).run_on(conn)?;
         return Ok(());
     }
     let left = (deliveries::sent_at.eq(Some(At(now))), deliveries::done_at.eq(Some(At(now))));
