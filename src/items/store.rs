@@ -7,7 +7,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use self::create::Create;
+use self::create::{Create, Insert};
 use self::table::{Columns, ItemTable};
 use super::model::{ItemKind, ItemRow, Part};
 use crate::care::{Access, Write};
@@ -38,7 +38,7 @@ pub(super) fn create<K: ItemKind, T: ItemTable>(
         created
     } else {
         access.lock(tx)?;
-        let created = T::insert(tx, access, row, columns)?;
+        let created = Both(Insert::<K, T>::new(access, row, columns)).execute(tx.conn())? == 1;
         if created {
             access.record_feeding(tx, change, FeedsPlan::Never)?;
         }

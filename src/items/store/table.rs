@@ -62,8 +62,6 @@ pub trait ItemTable: 'static {
     /// The columns of the links.
     const LINKS: &'static [&'static str];
 
-    /// Inserts an item; `false` when its id is taken.
-    fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, columns: &Columns) -> Result<bool>;
     /// Replaces the stored row by `row`.
     fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, columns: &Columns) -> Result<()>;
     /// Marks an item deleted, or not deleted any more.
@@ -171,31 +169,6 @@ macro_rules! item_table {
 
             impl ItemTable for $name {
                 const LINKS: &'static [&'static str] = &[$(stringify!($link)),*];
-
-                fn insert(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, columns: &Columns) -> Result<bool> {
-                    let [header, $($section),*] = row.parts.as_slice() else { return Err(corrupt(row.id)) };
-                    let [$($link),*] = columns.links.as_slice() else { return Err(corrupt(row.id)) };
-                    let header = (header.sealed.as_ref().ok_or_else(|| corrupt(row.id))?, header.rev);
-                    let inserted = Both(
-                        ::diesel::insert_into($table::table)
-                            .values((
-                                $table::patient_id.eq(access.patient()),
-                                $table::id.eq(row.id),
-                                $table::version.eq(row.version),
-                                $table::meta.eq(header.0),
-                                $table::meta_rev.eq(header.1),
-                                $($table::$section.eq(&$section.sealed), $table::$rev.eq($section.rev),)*
-                                $table::draft.eq(columns.draft),
-                                $($table::$link.eq(*$link),)*
-                                $table::occurred_at.eq(At(columns.occurred_at)),
-                                $table::received_at.eq(At(row.received_at)),
-                                $table::updated_at.eq(At(row.updated_at)),
-                            ))
-                            .on_conflict_do_nothing(),
-                    )
-                    .execute(tx.conn())?;
-                    Ok(inserted == 1)
-                }
 
                 fn update(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, columns: &Columns) -> Result<()> {
                     let [header, $($section),*] = row.parts.as_slice() else { return Err(corrupt(row.id)) };
