@@ -342,15 +342,16 @@ pub fn list_grants_since(
 ) -> Result<Vec<(i64, Id<Grant>)>> {
     // Written out, not bound: only then the partial index serves.
     let grant = sql::<Integer>(&Entity::Grant.number().to_string());
-    let found = changes::table
+    // Each entry that falls under rules asks for them.
+    let of = changes::table
         .filter(changes::patient_id.eq(patient))
         .filter(changes::seq.gt(after))
         .filter(changes::entity.eq(grant))
         .filter(changes::op.eq(op.number()))
         .order(changes::seq.desc())
         .limit(limit)
-        .select((changes::seq, changes::entity_id))
-        .load::<(i64, Id<Any>)>(tx.conn())?;
+        .select((changes::seq, changes::entity_id));
+    let found: Vec<(i64, Id<Any>)> = Both(Prepared(of)).load(tx.conn())?;
     Ok(found.into_iter().map(|(number, id)| (number, id.typed())).collect())
 }
 

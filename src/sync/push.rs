@@ -13,7 +13,7 @@ use super::model::Kind;
 use super::mutation::{Came, Kept, Mutation, Remembered};
 use super::outcome::{Done, Means, Written, find, first_version};
 use super::{comments, epoch, grants, infusions, pauses, prompts, settings, store, words};
-use crate::care::grants::store::{count_by_rule, hold_active, hold_readers_of_all, list_open_by_rule};
+use crate::care::grants::store::{count_by_rule, hold_active, hold_readers_of_all, list_by_rule_among};
 use crate::care::{Access, Write};
 use crate::changes;
 use crate::course::count_infusions;
@@ -30,7 +30,7 @@ const OF_UNIT: usize = 50;
 /// The bytes after which a unit takes no more of them.
 const BYTES_OF_UNIT: usize = 1024 * 1024;
 /// The grants by rule that add 1 to the weight of an entry, which enters those that it matches.
-const RULES: i64 = 5;
+const RULES: i64 = 2;
 /// The infusions that add 1 to the weight of an infusion, which is compared with all of them.
 const INFUSIONS: i64 = 50;
 
@@ -95,15 +95,15 @@ fn that_fit<'s>(tx: &mut Tx<'_>, access: &Access<Write>, batch: &'s [Arc<Sent>])
     let rules = if has(Kind::Entry) && access.may_have_rules() { count_by_rule(tx, access)? } else { 0 };
     let infusions = if has(Kind::Infusion) { count_infusions(tx, access)? } else { 0 };
     let ended: Vec<Id<Grant>> = mutations(batch).flat_map(grants::named_to_end).collect();
-    let ended_rules =
-        if ended.is_empty() || !access.may_have_rules() { Vec::new() } else { list_open_by_rule(tx, access, &ended)? };
+    // A rule that is ended already may still end what was made after it.
+    let rules_ended = if ended.is_empty() { Vec::new() } else { list_by_rule_among(tx, access, &ended)? };
     let more = |rows: i64, each: i64| usize::try_from(rows / each).unwrap_or(OF_UNIT);
     let weight = |mutation: &Mutation| match mutation.kind {
         Kind::Entry => 1 + more(rules, RULES),
         Kind::Infusion => 1 + more(infusions, INFUSIONS),
         // Thousands of entries may enter it, or leave it.
         Kind::Grant if grants::is_by_rule(mutation) => OF_UNIT,
-        Kind::Grant if grants::named_to_end(mutation).iter().any(|id| ended_rules.contains(id)) => OF_UNIT,
+        Kind::Grant if grants::named_to_end(mutation).iter().any(|id| rules_ended.contains(id)) => OF_UNIT,
         _ => 1,
     };
     let mut all = 0;

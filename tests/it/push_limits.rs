@@ -289,7 +289,7 @@ async fn each_rule_that_a_patient_ends_has_a_unit_of_its_own() {
         ends.push(end(id, json!({})).await);
     }
     assert_eq!(units(&ann, &ends, "applied").await, cut(3), "thousands of entries may leave each");
-    assert_eq!(units(&ann, &ends, "replayed").await, 1, "they are ended");
+    assert_eq!(units(&ann, &ends, "replayed").await, cut(3), "one that is ended may still end what came after it");
     ends.clear();
     for id in &single {
         ends.push(end(id, json!({})).await);

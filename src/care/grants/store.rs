@@ -208,12 +208,12 @@ pub fn count_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
     Ok(by_rule.count().get_result(tx.conn())?)
 }
 
-/// Lists those of the grants `ids` that are by rule and were not ended, in no order. Ids only, from rows that are not
-/// checked: for what is looked at again.
-pub fn list_open_by_rule(tx: &mut Tx<'_>, access: &Access<Write>, ids: &[Id<Grant>]) -> Result<Vec<Id<Grant>>> {
+/// Lists those of the grants `ids` that are by rule, ended or not, in no order. Ids only, from rows that are not checked:
+/// for what is looked at again.
+pub fn list_by_rule_among(tx: &mut Tx<'_>, access: &Access<Write>, ids: &[Id<Grant>]) -> Result<Vec<Id<Grant>>> {
     let (least, more) = Sections::by_rule();
-    let by_rule = open!(access).filter(grants::sections.ge(least)).filter(grants::sections.lt(more));
-    Ok(by_rule.filter(grants::id.eq_any(ids.to_vec())).select(grants::id).load(tx.conn())?)
+    let own = grants::table.filter(grants::patient_id.eq(access.patient())).filter(grants::id.eq_any(ids.to_vec()));
+    Ok(own.filter(grants::sections.ge(least)).filter(grants::sections.lt(more)).select(grants::id).load(tx.conn())?)
 }
 
 /// Lists the grants that have expired and were not ended: as many as one unit closes.

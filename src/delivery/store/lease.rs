@@ -165,12 +165,12 @@ fn lease_at_once(
          WHERE id IN (SELECT id FROM lost UNION ALL SELECT id FROM fair UNION ALL SELECT id FROM oldest LIMIT $2) \
          RETURNING {COLUMNS}"
     );
-    let taking = diesel::sql_query(sql)
+    Ok(diesel::sql_query(sql)
         .bind::<TimestampTz, _>(At(now))
         .bind::<BigInt, _>(most)
         .bind::<BigInt, _>(share)
         .bind::<TimestampTz, _>(At(until))
         .bind::<Uid, _>(Id::<Any>::from_uuid(holder))
-        .bind::<Array<Text>, _>(left.to_vec());
-    Ok(Prepared(taking).load(conn)?)
+        .bind::<Array<Text>, _>(left.to_vec())
+        .load(conn)?)
 }
