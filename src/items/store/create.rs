@@ -56,9 +56,9 @@ impl<'a, K: ItemKind, T: ItemTable> Insert<'a, K, T> {
     }
 
     /// Writes the values of the columns after that of the patient.
-    fn push_values<'b, DB: Backend>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()>
+    fn push_values<'b, DB>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()>
     where
-        DB: HasSqlType<Uid> + HasSqlType<TimestampTz> + HasSqlType<Bool>,
+        DB: Backend + HasSqlType<Uid> + HasSqlType<TimestampTz> + HasSqlType<Bool>,
         Id<Any>: ToSql<Uid, DB>,
         Vec<u8>: ToSql<Binary, DB>,
         i64: ToSql<BigInt, DB>,
