@@ -3,6 +3,7 @@
 //! Every write to a patient's data takes the next number of that patient, under the lock on the patient's head row and
 //! in its own transaction. Commit order is number order, so a reader who has seen number `n` has seen everything up to
 //! `n`. The row kept with the number (account, session, thing, instant) is the audit of writes.
+//! A number may have no row: its unit changed nothing, or took an item out of a grant.
 //!
 //! Each kind of thing defines whether its changes feed the plan of prompts ([`FeedsPlan`]). The server's [`Planner`]
 //! makes the plan again once, as the last step of the unit that changed something.

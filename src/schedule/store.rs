@@ -1,8 +1,10 @@
 //! The facts of a plan from the tables of other slices, in one statement; and the times at which plans are due.
 //!
-//! It is the only store that reads many tables: every plan needs the answer, so it is one round trip.
+//! It is the only store that reads many tables: every plan needs the answer, so it is one round trip. Of patients whose
+//! newest entry is shared it takes a second one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use diesel::dsl::{exists, min, not};
 use diesel::prelude::*;
@@ -45,31 +47,106 @@ pub struct Holds {
     pub written_at: Option<Timestamp>,
 }
 
-/// The row of the statement below.
-type HoldsRow = ((bool, bool, bool, bool), (Option<At>, Option<At>), (Option<Vec<u8>>, Option<i64>));
+/// The row of the statement that reads them.
+type HoldsRow = (
+    (bool, bool, bool),
+    (Option<bool>, Option<At>, Option<At>),
+    (Option<Vec<u8>>, Option<i64>),
+    (Option<i64>, Option<i64>, Option<i64>),
+);
 
-/// Reads the [`Holds`] in one statement, since every plan needs them.
+/// What a plan found, as of a change of the patient. Later changes have higher numbers, so the next plan looks only at
+/// these.
+struct LastPlan {
+    /// The number of the change.
+    seq: i64,
+    /// The floor of its epoch: another epoch may give the number again.
+    floor: i64,
+    /// The instant at which the patient had last written.
+    written_at: Option<Timestamp>,
+    /// If others might read every entry, the next expiry among the open grants: until then they may, unless a grant or
+    /// an entry changes.
+    all_shared_until: Option<Timestamp>,
+}
+
+/// Selects the entries that are no drafts.
+macro_rules! done_entries {
+    ($access:expr) => {
+        entries::table
+            .filter(entries::patient_id.eq($access.patient()))
+            .filter(entries::deleted_at.is_null())
+            .filter(entries::draft.eq(false))
+    };
+}
+
+/// Whether an entry is open to somebody now.
+macro_rules! is_open_to_others {
+    ($access:expr) => {{
+        let (least, more) = Sections::ENTRY.range();
+        // Nested, so that the grants of an entry are looked up by their ids: joined, SQLite compared each open grant of
+        // the patient with each item of all of them.
+        let open = grants::table
+            .filter(grants::patient_id.eq(grant_items::patient_id))
+            .filter(grants::id.eq(grant_items::grant_id))
+            .filter(grants::sections.ge(least))
+            .filter(grants::sections.lt(more))
+            .filter(grants::closed_at.is_null())
+            .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At($access.now()))));
+        exists(
+            grant_items::table
+                .filter(grant_items::patient_id.eq(entries::patient_id))
+                .filter(grant_items::item_id.eq(entries::id))
+                .filter(exists(open)),
+        )
+    }};
+}
+
+/// Reads the [`Holds`], since every plan needs them. To look through thousands of shared entries for one that is not
+/// took more than half of the time of a plan, so what was found is kept.
 pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
+    let keys = access.keys()?.clone();
+    let mut last = keys.kept::<LastPlan>();
+    let mut found = find_holds(tx, access, last.as_deref())?;
+    let (_, _, _, (seq, floor, _)) = found;
+    if last.as_ref().is_some_and(|last| floor != Some(last.floor) || seq.is_none_or(|seq| seq < last.seq)) {
+        // This snapshot is older, or of another epoch.
+        last = None;
+        found = find_holds(tx, access, None)?;
+    }
+    let ((link, entry, response), (newest_shared, closing, written), (sealed, revision), (seq, floor, counted)) = found;
+    let cautions = SealedCautions::new(sealed, revision.unwrap_or_default()).open(&keys, access.patient())?;
+    let (closing, written) = (closing.map(|at| at.0), written.map(|at| at.0));
+    let written_at = written.or_else(|| last.as_ref().and_then(|last| last.written_at));
+    let unshared = match newest_shared {
+        None => false,
+        Some(false) => true,
+        Some(true) => {
+            // Each number after that one belongs to a change, and none of these is of a grant.
+            let same_grants = |last: &LastPlan| seq.map(|seq| seq - last.seq) == counted;
+            let lasts = |last: &LastPlan| last.all_shared_until.is_some_and(|until| access.now() < until);
+            let since = last.filter(|last| lasts(last) && same_grants(last)).map(|last| last.seq);
+            has_unshared(tx, access, since)?
+        }
+    };
+    if let Some((seq, floor)) = seq.zip(floor) {
+        let all_shared_until = (!unshared).then(|| closing.unwrap_or(Timestamp::MAX));
+        let plan = LastPlan { seq, floor, written_at, all_shared_until };
+        tx.after_commit(move || keys.keep(Arc::new(plan)));
+    }
+    Ok(Holds { link, entry, unshared, response, cautions, closing, written_at })
+}
+
+/// Reads what holds, and whether the newest entry is shared. What the patient wrote is looked for after the last plan.
+/// Reads also the number of the last change, the floor of its epoch, and how many changes after the last plan are none
+/// of a grant.
+fn find_holds<A>(tx: &mut Tx<'_>, access: &Access<A>, last: Option<&LastPlan>) -> Result<HoldsRow> {
     let (patient, now) = (access.patient(), At(access.now()));
+    // Without a last plan none are counted: there may be many.
+    let (since, counted_from) = last.map_or((0, i64::MAX), |last| (last.seq, last.seq));
     let links = care_links::table.filter(care_links::patient_id.eq(patient)).filter(care_links::state.eq("active"));
-    let written = entries::table
-        .filter(entries::patient_id.eq(patient))
-        .filter(entries::deleted_at.is_null())
-        .filter(entries::draft.eq(false));
-    let (least, more) = Sections::ENTRY.range();
-    // Nested, so that the grants of an entry are looked up by their ids: joined, SQLite compared each open grant of the
-    // patient with each item of all of them.
-    let open = grants::table
-        .filter(grants::patient_id.eq(grant_items::patient_id))
-        .filter(grants::id.eq(grant_items::grant_id))
-        .filter(grants::sections.ge(least))
-        .filter(grants::sections.lt(more))
-        .filter(grants::closed_at.is_null())
-        .filter(grants::expires_at.is_null().or(grants::expires_at.gt(now)));
-    let shared = grant_items::table
-        .filter(grant_items::patient_id.eq(entries::patient_id))
-        .filter(grant_items::item_id.eq(entries::id))
-        .filter(exists(open));
+    let newest_shared = done_entries!(access)
+        .order((entries::occurred_at.desc(), entries::id.desc()))
+        .select(is_open_to_others!(access));
     let closing = grants::table
         .filter(grants::patient_id.eq(patient))
         .filter(grants::closed_at.is_null())
@@ -82,25 +159,49 @@ pub fn holds<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Holds> {
     // What the server does to them, as purging, has no actor.
     let own = changes::table
         .filter(changes::patient_id.eq(patient))
+        .filter(changes::seq.gt(since))
         .filter(changes::entity.eq(Entity::Entry.number()).or(changes::entity.eq(Entity::Response.number())))
         .filter(changes::actor_id.is_not_null())
         .order(changes::seq.desc())
         .limit(1)
         .select(changes::at);
+    let of_others = changes::table
+        .filter(changes::patient_id.eq(patient))
+        .filter(changes::seq.gt(counted_from))
+        .filter(changes::entity.ne(Entity::Grant.number()))
+        .count();
     let settings = patient_settings::table.filter(patient_settings::patient_id.eq(patient));
-    let found: HoldsRow = Both(diesel::select((
-        (exists(links), exists(written), exists(written.filter(not(exists(shared)))), exists(worked)),
-        (closing.single_value(), own.single_value()),
+    let head = patient_heads::table.filter(patient_heads::patient_id.eq(patient));
+    let found = Both(diesel::select((
+        (exists(links), exists(done_entries!(access)), exists(worked)),
+        (newest_shared.single_value(), closing.single_value(), own.single_value()),
         (
             settings.select(patient_settings::cautions).single_value(),
             settings.select(patient_settings::cautions_rev).single_value(),
         ),
+        (
+            head.select(patient_heads::change_seq).single_value(),
+            head.select(patient_heads::version_floor).single_value(),
+            of_others.single_value(),
+        ),
     )))
     .get_result(tx.conn())?;
-    let ((link, entry, unshared, response), (closing, written), (sealed, revision)) = found;
-    let cautions = SealedCautions::new(sealed, revision.unwrap_or_default()).open(access.keys()?, access.patient())?;
-    let (closing, written_at) = (closing.map(|at| at.0), written.map(|at| at.0));
-    Ok(Holds { link, entry, unshared, response, cautions, closing, written_at })
+    Ok(found)
+}
+
+/// Whether there is an entry that nobody else may read, among all or among those that changed after the change `since`.
+fn has_unshared<A>(tx: &mut Tx<'_>, access: &Access<A>, since: Option<i64>) -> Result<bool> {
+    let unshared = done_entries!(access).filter(not(is_open_to_others!(access)));
+    let Some(since) = since else {
+        return Ok(Both(diesel::select(exists(unshared))).get_result(tx.conn())?);
+    };
+    // Nested, so that only these entries are looked up.
+    let changed = changes::table
+        .filter(changes::patient_id.eq(access.patient()))
+        .filter(changes::seq.gt(since))
+        .filter(changes::entity.eq(Entity::Entry.number()))
+        .filter(exists(unshared.filter(entries::id.eq(changes::entity_id))));
+    Ok(Both(diesel::select(exists(changed))).get_result(tx.conn())?)
 }
 
 /// Whether the plan waits for the next activity of the patient, which changes it.

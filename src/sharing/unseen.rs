@@ -36,6 +36,10 @@ pub fn put_unseen(
         Err(Error::Deleted) => return Ok(None),
         made => made?,
     };
+    if !revoked.is_empty() {
+        // The grant may have been there before.
+        access.skip_number(tx)?;
+    }
     for entry in revoked {
         store::delete_item(tx, access, &[id], entry.any())?;
     }
@@ -87,7 +91,10 @@ fn withdraw(tx: &mut Tx<'_>, access: &Access<Write>, revoked: &GrantDoc, row: &G
     match covers(tx, access, revoked, &doc)? {
         Covers::Nothing => Ok(()),
         Covers::All => end(tx, access, &[row.key]),
-        Covers::Entry(entry) => store::delete_item(tx, access, &[row.key.id], entry.any()),
+        Covers::Entry(entry) => {
+            access.skip_number(tx)?;
+            store::delete_item(tx, access, &[row.key.id], entry.any())
+        }
     }
 }
 

@@ -142,6 +142,8 @@ fn delete<T: Merges>(
     let newer = T::SECTIONS.iter().zip(row.parts.iter().skip(1));
     if newer.into_iter().any(|(section, part)| T::WORDS.contains(&section.column) && part.rev > base) {
         grants::drop_item(tx, access, T::grants(), row.id)?;
+        // It may have left a grant by rule, and stays as it is.
+        access.skip_number(tx)?;
         let kept = Kept { merged: true, item: row.id, version: row.version, sibling: None };
         let item = Some(shown::<T>(tx, access, row)?);
         let code = Some("kept_newer_words");

@@ -127,6 +127,7 @@ mod sandbox_posture;
 mod server;
 mod sessions;
 mod shared_ids;
+mod shares_all;
 mod sharing;
 mod shut_out;
 mod split_workers;

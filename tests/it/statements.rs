@@ -557,6 +557,46 @@ async fn an_entry_makes_a_plan_only_if_the_last_one_knew_none_that_nobody_else_m
     assert!(!ran.iter().any(|text| text.contains("awaits_activity")), "the plan is not even asked: {ran:#?}");
 }
 
+/// Which entries plans have looked through for one that nobody else may read, since it was last asked: all of them, or
+/// those that have changed since the plan before.
+fn looked_through(app: &TestApp) -> Vec<&'static str> {
+    let ran: Vec<String> = heard(app).into_iter().map(|text| text.replace(['`', '"'], "")).collect();
+    let looks = ran.iter().filter(|text| text.contains("NOT (EXISTS (SELECT grant_items"));
+    looks.map(|text| if text.contains("entries.id = changes.entity_id") { "changed" } else { "all" }).collect()
+}
+
+#[actix_web::test]
+async fn a_plan_of_a_patient_who_shares_all_looks_through_all_entries_only_after_a_change_of_a_grant() {
+    listen();
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    for text in ["Lake", "River"] {
+        ann.writes(reflection(text)).await;
+    }
+    let pauses = async || {
+        let pause = ann.my(&format!("/pauses/{}", new_id(&app)));
+        ann.put(&pause, json!({ "until": until_tomorrow(&app) })).send().await.created();
+    };
+    heard(&app);
+    pauses().await;
+    assert!(looked_through(&app).is_empty(), "the newest entry is not shared: that is enough");
+    let rule = json!({ "rule": { "kind": "reflection" }, "sections": ["text"], "reader": { "type": "care_team" } });
+    let rules = [new_id(&app), new_id(&app)];
+    for id in &rules {
+        ann.put_grant(id, rule.clone()).send().await.created();
+        assert_eq!(looked_through(&app), ["all"]);
+    }
+    pauses().await;
+    assert_eq!(looked_through(&app), ["changed"]);
+    ann.writes(reflection("Sea")).await;
+    pauses().await;
+    assert_eq!(looked_through(&app), ["changed"], "also with another one that is shared");
+    ann.revokes(&rules[0]).await;
+    assert_eq!(looked_through(&app), ["all"]);
+    pauses().await;
+    assert_eq!(looked_through(&app), ["changed"], "the other rule opens the same");
+}
+
 #[actix_web::test]
 async fn what_most_requests_run_stays_prepared() {
     listen();
@@ -735,8 +775,14 @@ async fn an_entry_that_falls_under_rules_of_sharing_looks_through_no_set_of_the_
     let about = |what: &str| ran.iter().filter(|text| text.contains(what)).collect::<Vec<_>>();
     let (facts, revoked) = (about("NOT (EXISTS (SELECT grant_items"), about("changes.entity = 4"));
     assert!(facts.len() == 1 && revoked.len() == 1, "a plan, and one look for revocations for both rules: {ran:#?}");
+    // The plan before knew that everything was shared.
+    assert!(facts[0].contains("entries.id = changes.entity_id"), "it looks through all entries: {}", facts[0]);
     if let Backend::Sqlite(_) = &app.database.backend {
         let mut sql = Sql::open(&app.database.backend);
+        let plan = plan_of(&mut sql, facts[0]);
+        let of = |table: &str| plan.lines().filter(|step| step.contains(table)).collect::<Vec<_>>();
+        assert!(of(" entries ").iter().all(|step| step.contains("AND id=?")), "{plan}");
+        assert!(of(" changes ").iter().all(|step| step.contains("AND seq>?")), "{plan}");
         for text in about("grant_items").into_iter().filter(|text| text.starts_with("SELECT")) {
             let plan = plan_of(&mut sql, text);
             assert!(!plan.lines().any(|step| step.contains("grant_items") && !step.contains("item_id=?")), "{plan}");

@@ -12,23 +12,23 @@ use crate::support::people::Person;
 use crate::support::phone::{is, mutation};
 
 /// The `seq` of a page that a phone pulls now.
-async fn seen(person: &Person) -> i64 {
+pub async fn seen(person: &Person) -> i64 {
     person.get(&person.my("/changes?limit=1")).send().await.ok().body["seq"].as_i64().unwrap()
 }
 
-fn share(person: &Person, id: &str, seen: i64, grant: Value) -> Value {
+pub fn share(person: &Person, id: &str, seen: i64, grant: Value) -> Value {
     let mut share = mutation(person, "grant", id, 0, grant);
     share["seen_seq"] = json!(seen);
     share
 }
 
-fn revoke(person: &Person, id: &str, seen: i64, of: Value) -> Value {
+pub fn revoke(person: &Person, id: &str, seen: i64, of: Value) -> Value {
     let mut revoke = share(person, id, seen, of);
     revoke["op"] = json!("delete");
     revoke
 }
 
-fn rule(kind: &str, reader: &Person) -> Value {
+pub fn rule(kind: &str, reader: &Person) -> Value {
     json!({ "rule": { "kind": kind }, "sections": ["text"], "reader": { "type": "therapist", "account_id": reader.account } })
 }
 

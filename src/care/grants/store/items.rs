@@ -96,7 +96,8 @@ pub fn list_items(tx: &mut Tx<'_>, access: &Access<Write>, grant: Id<Grant>) -> 
     Ok(checked(tx, found)?.iter().map(|row| (row.item_id, row.occurred_at.0)).collect())
 }
 
-/// Takes an item out of `grants`.
+/// Takes an item out of `grants`. If the unit records no change of them or of the item, it skips a number
+/// ([`Access::skip_number`]).
 pub fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grants: &[Id<Grant>], item: Id<Any>) -> Result<()> {
     if grants.is_empty() {
         return Ok(());
@@ -113,7 +114,7 @@ pub fn delete_item(tx: &mut Tx<'_>, access: &Access<Write>, grants: &[Id<Grant>]
     Ok(())
 }
 
-/// Takes an item of a kind with sections `of` out of every grant.
+/// Takes an item of a kind with sections `of` out of every grant, as [`delete_item`] does.
 pub fn delete_item_everywhere(tx: &mut Tx<'_>, access: &Access<Write>, of: Sections, item: Id<Any>) -> Result<()> {
     let deleted = diesel::delete(
         grant_items::table
