@@ -109,15 +109,15 @@ impl Keys {
         Ok(Uuid::from_bytes(bytes))
     }
 
-    /// Returns what [`Keys::keep`] kept of this type. The caller checks that the documents of which it was made are
-    /// still the same, to the last byte: what is damaged now must not be taken for what opened before.
+    /// Returns what [`Keys::keep`] kept of this type. The caller checks that it still holds. Of what was made of
+    /// documents, these must be the same to the last byte: what is damaged now must not be taken for what opened before.
     pub fn kept<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find_map(|made| Arc::clone(made).downcast().ok())
     }
 
-    /// Keeps what was made of opened documents, in the place of what was kept of its type before, as long as these keys
-    /// are: what they opened is forgotten with them.
+    /// Keeps what was made of the patient's rows and opened documents, in the place of what was kept of its type before,
+    /// as long as these keys are: what they opened is forgotten with them.
     pub fn keep<T: Any + Send + Sync>(&self, made: Arc<T>) {
         let made: Arc<dyn Any + Send + Sync> = made;
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
