@@ -273,14 +273,16 @@ impl Access<Write> {
         Ok(())
     }
 
-    /// Takes a number that no change gets, because an item left a grant and neither of them changed. Whoever keeps what
-    /// was open as of an earlier number sees that one is missing.
+    /// Takes a number that no change gets, because an item left a grant and neither of them changed. The plan is made
+    /// again, and whoever keeps what was open as of an earlier number sees that one is missing.
     ///
     /// # Errors
     ///
     /// As [`Self::lock`].
     pub fn skip_number(&self, tx: &mut Tx<'_>) -> Result<()> {
-        self.take(tx, 1).map(|_| ())
+        self.take(tx, 1)?;
+        self.feed_plan(FeedsPlan::Always);
+        Ok(())
     }
 
     /// Takes `count` numbers. The head also gets the bytes that it does not have yet.

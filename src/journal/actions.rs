@@ -83,6 +83,8 @@ impl Item for Entries {
             (true, None) if !opened && !access.awaits_entry() => FeedsPlan::Never,
             (true, None) if opened && has_other(tx, access, id)? => FeedsPlan::IfAwaited,
             (true, None) => FeedsPlan::Perhaps,
+            // It may have entered a rule of sharing, or left one.
+            (true, Some(_)) if applies && access.may_have_rules() => FeedsPlan::Perhaps,
             (true, Some(_)) => FeedsPlan::IfAwaited,
         })
     }

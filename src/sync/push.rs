@@ -13,7 +13,7 @@ use super::model::Kind;
 use super::mutation::{Came, Kept, Mutation, Remembered};
 use super::outcome::{Done, Means, Written, find, first_version};
 use super::{comments, epoch, grants, infusions, pauses, prompts, settings, store, words};
-use crate::care::grants::store::{count_by_rule, hold_active, hold_readers_of_all, list_by_rule_among};
+use crate::care::grants::store::{count_by_rule, count_made, hold_active, hold_readers_of_all, list_by_rule_among};
 use crate::care::{Access, Write};
 use crate::changes;
 use crate::course::count_infusions;
@@ -33,6 +33,8 @@ const BYTES_OF_UNIT: usize = 1024 * 1024;
 const RULES: i64 = 2;
 /// The infusions that add 1 to the weight of an infusion, which is compared with all of them.
 const INFUSIONS: i64 = 50;
+/// The grants that add 1 to the weight of an end, which may have to be compared with all that were ever made.
+const GRANTS: i64 = 50;
 
 /// A mutation as it was sent: read, with its fingerprint, or the fault for which it is rejected.
 #[derive(Clone, Debug)]
@@ -96,7 +98,11 @@ fn that_fit<'s>(tx: &mut Tx<'_>, access: &Access<Write>, batch: &'s [Arc<Sent>])
     let infusions = if has(Kind::Infusion) { count_infusions(tx, access)? } else { 0 };
     let ended: Vec<Id<Grant>> = mutations(batch).flat_map(grants::named_to_end).collect();
     // A rule that is ended already may still end what was made after it.
-    let rules_ended = if ended.is_empty() { Vec::new() } else { list_by_rule_among(tx, access, &ended)? };
+    let (rules_ended, made) = if ended.is_empty() {
+        (Vec::new(), 0)
+    } else {
+        (list_by_rule_among(tx, access, &ended)?, count_made(tx, access)?)
+    };
     let more = |rows: i64, each: i64| usize::try_from(rows / each).unwrap_or(OF_UNIT);
     let weight = |mutation: &Mutation| match mutation.kind {
         Kind::Entry => 1 + more(rules, RULES),
@@ -104,6 +110,7 @@ fn that_fit<'s>(tx: &mut Tx<'_>, access: &Access<Write>, batch: &'s [Arc<Sent>])
         // Thousands of entries may enter it, or leave it.
         Kind::Grant if grants::is_by_rule(mutation) => OF_UNIT,
         Kind::Grant if grants::named_to_end(mutation).iter().any(|id| rules_ended.contains(id)) => OF_UNIT,
+        Kind::Grant if !grants::named_to_end(mutation).is_empty() => 1 + more(made, GRANTS),
         _ => 1,
     };
     let mut all = 0;

@@ -312,6 +312,22 @@ async fn each_rule_that_a_patient_ends_has_a_unit_of_its_own() {
 }
 
 #[actix_web::test]
+async fn the_more_a_patient_has_shared_the_fewer_ends_one_unit_does() {
+    listen();
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let ids: Vec<String> = (0..100).map(|_| new_id(&app)).collect();
+    for some in ids.chunks(50) {
+        let shares = some.iter().map(|id| mutation(&ann, "grant", id, 0, grant(&entry, &["text"], &theo)));
+        assert_eq!(units(&ann, &shares.collect::<Vec<_>>(), "applied").await, 1);
+    }
+    let ends = ids[..32].iter().map(|id| mutation(&ann, "grant", id, 0, json!({ "op": "delete" })));
+    let ends: Vec<Value> = ends.collect();
+    assert_eq!(units(&ann, &ends, "applied").await, cut(2), "each is compared with what was shared");
+}
+
+#[actix_web::test]
 async fn the_more_infusions_a_patient_has_the_fewer_one_unit_does() {
     listen();
     let app = TestApp::start().await;

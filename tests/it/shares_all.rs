@@ -59,11 +59,12 @@ impl Sharing {
         prompts.iter().any(|prompt| prompt["rule_key"] == "d3.share" && prompt["state"] == "planned")
     }
 
-    /// Pushes a mutation with a pause. If one unit does both, the pause takes the number that the unit holds.
-    async fn pushes_with_a_pause(&self, first: Value) -> Value {
+    /// Pushes a mutation, alone or with a pause. If one unit does both, the pause takes the number that the unit holds.
+    async fn pushes(&self, first: Value, with_a_pause: bool) -> Value {
         let second = mutation(&self.ann, "pause", &new_id(&self.app), 0, json!({ "fields": pause() }));
-        let results = self.ann.push(&[first, second]).await.ok().body["results"].clone();
-        is(&results[1], "applied");
+        let batch = if with_a_pause { vec![first, second] } else { vec![first] };
+        let results = self.ann.push(&batch).await.ok().body["results"].clone();
+        results.as_array().unwrap().iter().skip(1).for_each(|other| is(other, "applied"));
         results[0].clone()
     }
 
@@ -170,25 +171,36 @@ async fn a_patient_whose_rule_runs_out_is_asked_what_to_share_though_nothing_has
 }
 
 #[actix_web::test]
+async fn a_patient_whose_entry_leaves_or_enters_a_rule_has_a_new_plan_at_once() {
+    let all = Sharing::new().await;
+    all.ann.edits(&all.lake, json!({ "kind": "dream" })).await;
+    assert!(all.is_asked_already().await, "it left the rule");
+    all.ann.edits(&all.lake, json!({ "kind": "reflection" })).await;
+    assert!(!all.is_asked_already().await, "it is back");
+}
+
+#[actix_web::test]
 async fn a_patient_whose_phone_takes_an_entry_out_of_a_rule_that_goes_on_is_asked_what_to_share() {
-    // The revocation of what was revoked already, on a phone that had not seen the rule.
-    let all = Sharing::new().await;
-    let (_, open, before) = all.with_a_rule_for_theo(true).await;
-    is(&all.pushes_with_a_pause(revoke(&all.ann, &open, before, json!({}))).await, "applied");
-    assert!(all.is_asked_already().await);
+    for with_a_pause in [false, true] {
+        // The revocation of what was revoked already, on a phone that had not seen the rule.
+        let all = Sharing::new().await;
+        let (_, open, before) = all.with_a_rule_for_theo(true).await;
+        is(&all.pushes(revoke(&all.ann, &open, before, json!({})), with_a_pause).await, "applied");
+        assert!(all.is_asked_already().await);
 
-    // The rule once more, from a phone that had not seen that the entry was revoked.
-    let all = Sharing::new().await;
-    let (id, _, before) = all.with_a_rule_for_theo(false).await;
-    is(&all.pushes_with_a_pause(share(&all.ann, &id, before, rule("reflection", &all.theo))).await, "applied");
-    assert!(all.is_asked_already().await);
+        // The rule once more, from a phone that had not seen that the entry was revoked.
+        let all = Sharing::new().await;
+        let (id, _, before) = all.with_a_rule_for_theo(false).await;
+        is(&all.pushes(share(&all.ann, &id, before, rule("reflection", &all.theo)), with_a_pause).await, "applied");
+        assert!(all.is_asked_already().await);
 
-    // A deletion on a phone that had not seen the newer words: they stay, and are open to nobody.
-    let all = Sharing::new().await;
-    all.ann.edits(&all.lake, json!({ "text": { "body": "More." } })).await;
-    assert!(!all.is_asked().await);
-    let deletion = mutation(&all.ann, "entry", &all.lake, 1, json!({ "op": "delete" }));
-    let kept = all.pushes_with_a_pause(deletion).await;
-    assert_eq!(kept["code"], "kept_newer_words", "{kept:#}");
-    assert!(all.is_asked_already().await);
+        // A deletion on a phone that had not seen the newer words: they stay, and are open to nobody.
+        let all = Sharing::new().await;
+        all.ann.edits(&all.lake, json!({ "text": { "body": "More." } })).await;
+        assert!(!all.is_asked().await);
+        let deletion = mutation(&all.ann, "entry", &all.lake, 1, json!({ "op": "delete" }));
+        let kept = all.pushes(deletion, with_a_pause).await;
+        assert_eq!(kept["code"], "kept_newer_words", "{kept:#}");
+        assert!(all.is_asked_already().await);
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use afterglow::app::{self, tasks};
 use afterglow::audit::{self, Record, Subject};
@@ -20,7 +21,7 @@ use serde_json::json;
 use crate::delivery::{World, hours, minutes};
 use crate::support::app::{TestApp, new_id};
 use crate::support::authenticator::{challenge, with_passkey};
-use crate::support::database::Count;
+use crate::support::database::{Count, on_postgres};
 use crate::support::exercises::work;
 use crate::support::journal::{grant, reflection, two, with};
 use crate::support::people::{Clinic, Person, again};
@@ -693,6 +694,34 @@ async fn purged(ann: &Person, path: &str, full: &str, empty: &str, others: &[&st
     for other in others {
         assert_eq!(tables.count(other), 0, "{other}");
     }
+}
+
+/// On PostgreSQL others write while a purge runs.
+#[actix_web::test]
+async fn an_entry_that_comes_back_while_a_purge_runs_keeps_its_words() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { ann, .. } = Clinic::open().await;
+    let id = ann.writes(reflection("Lake")).await;
+    ann.delete(&ann.my(&format!("/entries/{id}"))).send().await.no_content();
+    ann.app.wait(hours(24 * 30 - 1));
+    settled(&ann.app).await;
+    ann.app.wait(hours(1));
+    let mut other = Sql::open(&ann.app.database.backend);
+    // As an undeletion does it that has not committed yet: the purge has selected the row, and waits for it.
+    other.run("BEGIN; UPDATE entries SET deleted_at = NULL, purge_at = NULL");
+    let commits = async {
+        let waits = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+            AND query LIKE 'UPDATE%entries%'";
+        let mut tables = Tables::of(&ann.app);
+        while tables.count(waits) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        other.run("COMMIT");
+    };
+    tokio::join!(settled(&ann.app), commits);
+    assert_eq!(ann.entry(&id).await.ok().body["text"], reflection("Lake")["text"]);
 }
 
 /// A task that is always due and fails.

@@ -9,6 +9,7 @@ use crate::support::sources::{functions, names, shipped};
 const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("care/grants/store.rs", "count_open", "grants", "a limit on what the patient makes"),
     ("care/grants/store.rs", "count_by_rule", "grants", "the same"),
+    ("care/grants/store.rs", "count_made", "grants", "only says how much one unit does"),
     ("care/grants/store.rs", "list_by_rule_among", "grants", "only says how much one unit does"),
     ("care/grants/store.rs", "list_named", "grant_readers", "only says what is looked at again"),
     ("care/grants/store.rs", "list_named", "grant_items", "the same"),

@@ -208,6 +208,11 @@ pub fn count_by_rule(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
     Ok(by_rule.count().get_result(tx.conn())?)
 }
 
+/// Counts the grants that were ever made.
+pub fn count_made(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<i64> {
+    Ok(grants::table.filter(grants::patient_id.eq(access.patient())).count().get_result(tx.conn())?)
+}
+
 /// Lists those of the grants `ids` that are by rule, ended or not, in no order. Ids only, from rows that are not checked:
 /// for what is looked at again.
 pub fn list_by_rule_among(tx: &mut Tx<'_>, access: &Access<Write>, ids: &[Id<Grant>]) -> Result<Vec<Id<Grant>>> {

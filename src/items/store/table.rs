@@ -359,9 +359,12 @@ macro_rules! item_table {
                         .select(($table::patient_id, $table::id, length))
                         .load(tx.conn())?;
                     let nothing: Option<Vec<u8>> = None;
-                    for (patient, id, _) in &old {
+                    let mut purged = Vec::with_capacity(old.len());
+                    for (patient, id, bytes) in old {
                         let own = $table::table.filter($table::patient_id.eq(patient));
-                        ::diesel::update(own.filter($table::id.eq(id)))
+                        // Nothing holds the rows: on PostgreSQL one may have come back since it was selected.
+                        let still = own.filter($table::id.eq(id)).filter($table::purge_at.le(At(now)));
+                        let emptied = ::diesel::update(still)
                             .set((
                                 $table::meta.eq(Vec::new()),
                                 $($table::$section.eq(&nothing),)*
@@ -369,8 +372,11 @@ macro_rules! item_table {
                                 $table::purge_at.eq(None::<At>),
                             ))
                             .execute(tx.conn())?;
+                        if emptied == 1 {
+                            purged.push((patient, id, bytes));
+                        }
                     }
-                    Ok(old)
+                    Ok(purged)
                 }
             }
         };
