@@ -1,7 +1,7 @@
 //! Clinics: finds the clinic of a request and checks the caller's capabilities there.
 
 use super::model::Capabilities;
-use super::store;
+use super::store::{self, Member};
 use crate::db::Tx;
 use crate::identity::{Live, Staff};
 use crate::kernel::id::{Clinic, Patient};
@@ -46,6 +46,19 @@ pub fn where_may(memberships: &[(Id<Clinic>, Capabilities)], may: impl Fn(Capabi
 pub fn require_admin(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<()> {
     let memberships = store::memberships(tx, live.account())?;
     clinic_for(&memberships, Some(clinic), Capabilities::admin).map(drop)
+}
+
+/// Lets only admins of `clinic` pass, and holds its members until the unit ends. Whoever ceases to be an admin while the
+/// unit waits for them does not pass.
+///
+/// # Errors
+///
+/// As [`clinic_for`].
+pub fn hold_as_admin(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<Vec<Member>> {
+    require_admin(tx, live, clinic)?;
+    let members = store::hold_members(tx, clinic)?;
+    let own = members.iter().find(|member| member.account_id == live.account()).ok_or(Error::NotFound)?;
+    if own.may().admin() { Ok(members) } else { Err(Error::Forbidden(Code::Forbidden)) }
 }
 
 /// Lets only those pass who have a second factor, or whose clinics ask for none: for what is behind no door.

@@ -77,6 +77,8 @@ pub fn put(
     (clinic, id): (Id<Clinic>, Id<Cover>),
     asked: &CoverRequest,
 ) -> Result<Outcome<CoverRow>> {
+    // Held, so that whoever takes the capability meanwhile finds the cover that hangs on it.
+    store::hold_member(tx, clinic, live.account())?;
     clinic_for(&store::memberships(tx, live.account())?, Some(clinic), Capabilities::care)?;
     if let Some(row) = store::hold_cover(tx, id)? {
         if row.clinic_id != clinic || row.therapist_id != live.account() {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 
 use super::access::{Access, Role};
-use super::clinics::{require_admin, where_may};
+use super::clinics::{hold_as_admin, require_admin, where_may};
 use super::links;
 use super::model::Capabilities;
 use super::people::SealedNames;
@@ -70,8 +70,7 @@ pub fn update(
 ) -> Result<Member> {
     // A repetition, too, is answered once what ended stands in the ledger, also that of an admin who is none any more.
     tx.follow_up();
-    require_admin(tx, live, clinic)?;
-    let members = store::hold_members(tx, clinic)?;
+    let members = hold_as_admin(tx, live, clinic)?;
     let Some(member) = members.iter().find(|member| member.account_id == account).copied() else {
         return ended_again(store::find_member(tx, clinic, account)?, change);
     };
@@ -266,8 +265,7 @@ pub fn manage_account(
 
 /// Finds a member whose account the caller may manage, as [`manage_account`] says.
 fn manageable(tx: &mut Tx<'_>, live: &Live<Staff>, (clinic, account): (Id<Clinic>, Id<Account>)) -> Result<Member> {
-    require_admin(tx, live, clinic)?;
-    let members = store::hold_members(tx, clinic)?;
+    let members = hold_as_admin(tx, live, clinic)?;
     let member = members.iter().find(|member| member.account_id == account).copied().ok_or(Error::NotFound)?;
     if account == live.account() {
         return Err(Error::state("own_account", ["update_member"]));
@@ -321,9 +319,8 @@ pub fn require_second_factor(
     clinic: Id<Clinic>,
     required: bool,
 ) -> Result<Outcome<()>> {
-    require_admin(tx, live, clinic)?;
     let factor_from = required.then_some(At(live.now()));
-    for member in store::hold_members(tx, clinic)? {
+    for member in hold_as_admin(tx, live, clinic)? {
         if member.factor_from.is_some() != required {
             store::update_member(tx, &Member { factor_from, ..member })?;
         }

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::schema::settings;
-use super::{Both, Tx};
+use super::{AnyConnection, Both, Tx};
 use crate::kernel::{Error, Result};
 
 /// Finds the value of that name.
@@ -13,6 +13,19 @@ use crate::kernel::{Error, Result};
 /// When the database fails.
 pub fn find(tx: &mut Tx<'_>, name: &str) -> Result<Option<Vec<u8>>> {
     Ok(settings::table.filter(settings::name.eq(name)).select(settings::value).first(tx.conn()).optional()?)
+}
+
+/// Holds a value, if there is one, until the unit ends, before it is read and changed by what was read. SQLite has one
+/// writer, and needs no lock.
+///
+/// # Errors
+///
+/// When the database fails.
+pub fn hold(tx: &mut Tx<'_>, name: &str) -> Result<()> {
+    let AnyConnection::Pg(conn) = tx.conn() else { return Ok(()) };
+    let own = settings::table.filter(settings::name.eq(name)).select(settings::name);
+    let _held: Vec<String> = own.for_update().load(conn)?;
+    Ok(())
 }
 
 /// Stores a value unless there is one.

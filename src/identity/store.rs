@@ -242,5 +242,7 @@ pub(super) fn delete_failures(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Res
         .limit(most)
         .select(log_in_failures::counter)
         .load(tx.conn())?;
-    Ok(diesel::delete(log_in_failures::table.filter(log_in_failures::counter.eq_any(&rows))).execute(tx.conn())?)
+    // On PostgreSQL a log-in may have failed since they were listed.
+    let still = log_in_failures::table.filter(log_in_failures::last_at.le(old));
+    Ok(diesel::delete(still.filter(log_in_failures::counter.eq_any(&rows))).execute(tx.conn())?)
 }

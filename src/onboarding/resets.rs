@@ -121,9 +121,10 @@ pub async fn redeem(
     let planner = Arc::clone(&state.planner);
     let unit = state.db.write(move |tx| {
         let account = get_open(tx, &hash, &email, now)?;
-        if store::delete_resets(tx, account)? == 0 {
+        if !store::delete_reset(tx, &hash)? {
             return Err(refused());
         }
+        store::delete_resets(tx, account)?;
         // Who has lost the passphrase may have lost the phone with it: nothing that was granted is behind this door.
         factors::forget(tx, &own, &vault, now)?;
         let (credential, unchanged) = (Some(credential.clone()), own.unchanged());

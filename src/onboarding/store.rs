@@ -274,10 +274,17 @@ pub fn get_reset(tx: &mut Tx<'_>, id: Id<StaffReset>) -> Result<ResetRow> {
     found.map_or(Ok(None), |row| row.checked(tx))?.ok_or(Error::NotFound)
 }
 
-/// Deletes the resets of an account, and returns their number. Only one of concurrent units gets it.
-pub fn delete_resets(tx: &mut Tx<'_>, account: Id<Account>) -> Result<usize> {
+/// Deletes the reset of a code. Only one of concurrent units gets `true`, and none once another has taken its place.
+pub fn delete_reset(tx: &mut Tx<'_>, code_hash: &[u8]) -> Result<bool> {
+    let of_code = staff_resets::table.filter(staff_resets::code_hash.eq(code_hash));
+    Ok(diesel::delete(of_code).execute(tx.conn())? == 1)
+}
+
+/// Deletes the resets of an account.
+pub fn delete_resets(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
     let own = staff_resets::table.filter(staff_resets::account_id.eq(account));
-    Ok(diesel::delete(own).execute(tx.conn())?)
+    diesel::delete(own).execute(tx.conn())?;
+    Ok(())
 }
 
 /// Inserts a patient with the head of their changes and of their audit chain.

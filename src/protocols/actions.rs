@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::model::{IN_FORCE_AFTER, VersionState, faults, protocol};
 use super::store::{self, PlanChoice, VersionKey, VersionRow};
-use crate::care::clinics::{clinic_for, require_admin};
-use crate::care::store::{hold_members, list_clinics_of, memberships};
+use crate::care::clinics::{clinic_for, hold_as_admin};
+use crate::care::store::{list_clinics_of, memberships};
 use crate::db::{At, Tx};
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
@@ -85,9 +85,8 @@ pub fn put(
     (clinic, id): Named,
     (content, when): (&ProtocolContent, &Preconditions),
 ) -> Result<Outcome<VersionRow>> {
-    require_admin(tx, live, clinic)?;
+    hold_as_admin(tx, live, clinic)?;
     let keys = keys.ok_or(Error::NotFound)?;
-    hold_members(tx, clinic)?;
     let now = At(live.now());
     let new = |number: i32, version: i64| VersionKey {
         id,
@@ -139,8 +138,7 @@ pub fn publish(
     (clinic, id): Named,
     when: &Preconditions,
 ) -> Result<Outcome<VersionRow>> {
-    require_admin(tx, live, clinic)?;
-    hold_members(tx, clinic)?;
+    hold_as_admin(tx, live, clinic)?;
     let (row, keys) = store::find(tx, clinic, id, None)?.zip(keys).ok_or(Error::NotFound)?;
     match row.state() {
         VersionState::Published => return Ok(Outcome::ok(id, row)),
@@ -169,8 +167,7 @@ pub fn retire(
     (clinic, id): Named,
     number: i32,
 ) -> Result<Outcome<VersionRow>> {
-    require_admin(tx, live, clinic)?;
-    hold_members(tx, clinic)?;
+    hold_as_admin(tx, live, clinic)?;
     let (row, keys) = store::find(tx, clinic, id, Some(number))?.zip(keys).ok_or(Error::NotFound)?;
     match row.state() {
         VersionState::Retired => Ok(Outcome::ok(id, row)),
@@ -242,8 +239,7 @@ pub fn choose(
     (clinic, protocol): (Id<Clinic>, Option<Id<ClinicProtocol>>),
     when: &Preconditions,
 ) -> Result<Outcome<Option<PlanChoice>>> {
-    require_admin(tx, live, clinic)?;
-    hold_members(tx, clinic)?;
+    hold_as_admin(tx, live, clinic)?;
     let before = store::find_choice(tx, clinic)?;
     if before.as_ref().and_then(|choice| choice.protocol_id) == protocol {
         return Ok(Outcome::ok(clinic, before));

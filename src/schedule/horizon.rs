@@ -130,7 +130,7 @@ async fn extend_one(state: &State, patient: Id<Patient>, turns: &Semaphore, now:
     };
     let Some(keys) = keys else {
         // The keys are gone for good: there is nothing left to plan from.
-        state.db.write_bulk(move |tx| store::postpone_plan(tx, patient, None)).await?;
+        state.db.write_bulk(move |tx| store::postpone_plan(tx, patient, now, None)).await?;
         return Ok(true);
     };
     let planner = std::sync::Arc::clone(&state.planner);
@@ -181,6 +181,6 @@ async fn prepare(
 
 async fn try_later(state: &State, patient: Id<Patient>, now: Timestamp) -> Result<bool> {
     let later = now.saturating_add(LATER).unwrap_or(now);
-    state.db.write_bulk(move |tx| store::postpone_plan(tx, patient, Some(later))).await?;
+    state.db.write_bulk(move |tx| store::postpone_plan(tx, patient, now, Some(later))).await?;
     Ok(false)
 }

@@ -28,7 +28,7 @@ impl Planner for Plans {
         let access = Access::<Write>::for_planner(request);
         if request.keys.is_none() {
             // The unit changed the plans of many patients, without their keys: the workers make them at once.
-            return store::postpone_plan(tx, request.patient, Some(request.now));
+            return store::mark_to_plan(tx, &[request.patient], request.now);
         }
         let changes = match request.feeds {
             FeedsPlan::Never => false,

@@ -295,11 +295,11 @@ pub fn is_to_plan<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
     Ok(next.is_some_and(|next| next.0 <= access.now()))
 }
 
-/// Sets the instant of the patient's next plan; `None` means never.
-pub fn postpone_plan(tx: &mut Tx<'_>, patient: Id<Patient>, next: Option<Timestamp>) -> Result<()> {
-    diesel::update(patients::table.filter(patients::id.eq(patient)))
-        .set(patients::next_plan_at.eq(next.map(At)))
-        .execute(tx.conn())?;
+/// Sets the instant of the patient's next plan, if one is due at `now`; `None` means never.
+pub fn postpone_plan(tx: &mut Tx<'_>, patient: Id<Patient>, now: Timestamp, next: Option<Timestamp>) -> Result<()> {
+    // Another unit may have made one since.
+    let due = patients::table.filter(patients::id.eq(patient)).filter(patients::next_plan_at.le(At(now)));
+    diesel::update(due).set(patients::next_plan_at.eq(next.map(At))).execute(tx.conn())?;
     Ok(())
 }
 

@@ -87,6 +87,8 @@ pub(super) fn replace(tx: &mut Tx<'_>, epoch: Epoch, floor: i64) -> Result<()> {
 /// When the database fails.
 pub(super) async fn note_ahead(db: &Db, epoch: String) -> Result<()> {
     let unit = move |tx: &mut Tx<'_>| {
+        // The next epoch may be beginning, and nobody is ahead of that.
+        values::hold(tx, NAME)?;
         if current(tx)?.to_string() == epoch { values::insert(tx, AHEAD, &[1]) } else { Ok(()) }
     };
     db.write(unit).await

@@ -68,6 +68,7 @@ fn renew_in(tx: &mut Tx<'_>, epoch: Epoch, anchor: DataAnchor, now: Timestamp) -
     epoch::replace(tx, epoch, floor)?;
     catalog::raise_heads(tx, floor)?;
     let sessions = identity::end_all_sessions(tx, now)?;
+    values::hold(tx, COUNT)?;
     let count = values::number(tx, COUNT)?.max(anchor.count) + 1;
     values::replace_number(tx, COUNT, count)?;
     Ok((Renewed { epoch, floor, sessions }, DataAnchor { count, floor }))
@@ -126,6 +127,8 @@ impl Task for DataAnchoring {
 /// Counts one more anchor of the data, and raises it in the keyring once that is durable.
 async fn anchor(state: &State) -> Result<()> {
     let unit = state.db.write_bulk(|tx| {
+        // Of servers that count at the same time none puts the count back: the data would seem to have gone back.
+        values::hold(tx, COUNT)?;
         let count = values::number(tx, COUNT)? + 1;
         values::replace_number(tx, COUNT, count)?;
         Ok(DataAnchor { count, floor: epoch::floor(tx)? })

@@ -9,6 +9,7 @@ use afterglow::db::values;
 use afterglow::delivery::MemoryChannel;
 use afterglow::kernel::{Clock, Entropy};
 use afterglow::sync::renewal;
+use afterglow::tasks::Task;
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ use crate::support::journal::{grant, reflection, two, with};
 use crate::support::people::{Person, again, completed};
 use crate::support::phone::{Phone, live, new_phone, page};
 use crate::support::sources::shipped;
-use crate::support::sql::Sql;
+use crate::support::sql::{Sql, beside};
 use crate::support::world::World;
 
 /// What was ever shown of each version of a thing, and in which history.
@@ -397,4 +398,37 @@ async fn a_server_that_was_running_goes_on_above_the_floor_of_another_ones_epoch
     assert_eq!(ann.entry(&new).await.ok().body["version"], renewed.floor + 1);
     assert_eq!(ann.edits(&kept, json!({ "tags": ["hill"] })).await.ok().body["version"], renewed.floor + 1);
     assert_eq!(new_phone(&ann).await.item("entry", &new)["seq"], renewed.floor + 1);
+}
+
+/// The data would seem to have gone back, and no server would start on them.
+#[actix_web::test]
+async fn servers_that_anchor_the_data_at_the_same_time_do_not_put_the_count_back() {
+    if !on_postgres() {
+        return;
+    }
+    let (app, anchoring) = (TestApp::start().await, renewal::DataAnchoring);
+    anchoring.begin(&app.server.state, app.now()).await.unwrap();
+    let others = stored_number(&app, "anchored").await + 5;
+    let counts = format!("UPDATE settings SET value = decode('{others:016x}', 'hex') WHERE name = 'anchored'");
+    beside(&app.database.backend, &counts, anchoring.begin(&app.server.state, app.now())).await.unwrap();
+    assert_eq!(stored_number(&app, "anchored").await, others + 1);
+}
+
+#[actix_web::test]
+async fn a_phone_that_is_ahead_of_an_epoch_that_just_ends_does_not_stop_the_next_one() {
+    if !on_postgres() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let (_theo, ann) = two(&app).await;
+    for n in 0..4 {
+        ann.writes(reflection(&format!("No {n}"))).await;
+    }
+    let phone = new_phone(&ann).await;
+    put_back(&app, &ann, 2);
+    let begins = "UPDATE settings SET value = decode(repeat('ab', 16), 'hex') WHERE name = 'epoch'";
+    let asks = page(&ann, phone.cursor.as_deref(), 50);
+    let refused = beside(&app.database.backend, begins, asks).await.expect(410);
+    assert_eq!(refused.body["reason"], "ahead");
+    ready(&app).await.ok();
 }

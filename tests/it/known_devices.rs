@@ -16,7 +16,9 @@ use crate::account_life::{
 use crate::support::accounts::has_proved_address;
 use crate::support::app::{Answer, TestApp};
 use crate::support::authenticator::with_passkey;
+use crate::support::database::on_postgres;
 use crate::support::people::{PASSPHRASE, Person};
+use crate::support::sql::beside;
 use crate::tasks::Tables;
 
 const NEW: &str = "a loud waterfall at noon";
@@ -343,4 +345,25 @@ async fn of_devices_that_logged_out_by_themselves_the_newest_hundred_stay_known(
     for known in [&left[2], &left[101]] {
         log_in_again(&app, NEW, &token(known, "device_token")).await.ok();
     }
+}
+
+/// The hundred newest sessions live: the next log-in ends the oldest, whose device then keeps its data.
+#[actix_web::test]
+async fn a_lost_phone_that_is_told_to_erase_its_data_is_told_so_though_a_newer_one_takes_its_place() {
+    if !on_postgres() {
+        return;
+    }
+    let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+    let (mut tables, hers) = (Tables::of(&app), format!("account_id = '{}'", ann.account));
+    while tables.count(&format!("sessions WHERE revoked_at IS NULL AND {hers}")) < 100 {
+        app.wait(SignedDuration::from_secs(1));
+        another_device(&app).await;
+    }
+    app.wait(SignedDuration::from_secs(1));
+    let ends = format!(
+        "UPDATE sessions SET revoked_at = created_at, revoked_cause = 1 \
+         WHERE id = (SELECT id FROM sessions WHERE {hers} ORDER BY last_used_at, id LIMIT 1)"
+    );
+    beside(&app.database.backend, &ends, another_device(&app)).await;
+    assert_eq!(tables.count("sessions WHERE revoked_cause = 1"), 1);
 }

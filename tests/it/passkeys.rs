@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::support::accounts::{code_of, disable, enable, proves, with_factor};
 use crate::support::app::{Answer, TestApp};
 use crate::support::authenticator::{ANDROID, Authenticator, ORIGIN, RP_ID, challenge, made, with_passkey};
-use crate::support::database::Count;
+use crate::support::database::{Count, on_postgres};
 use crate::support::journal::two;
 use crate::support::people::{Clinic, PASSPHRASE, Person, again};
-use crate::support::sql::Sql;
+use crate::support::sql::{Sql, beside};
 use crate::unreadable::Damaged;
 
 const ANN: &str = "ann.walker@example.org";
@@ -588,4 +588,22 @@ async fn a_server_without_passkeys_says_so() {
     assert_eq!(passkeys(&admin).await, Vec::<Value>::new());
     let app = TestApp::start().await;
     assert_eq!(app.get("/v1/meta").send().await.ok().body["passkey_rp_id"], RP_ID);
+}
+
+/// Every passkey is taken away when the passphrase is reset: a stranger's must not come after.
+#[actix_web::test]
+async fn a_stranger_adds_no_passkey_while_a_reset_ends_their_session() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let (_, body) = made(&ann).await;
+    let resets = format!(
+        "SELECT id FROM accounts WHERE id = '{0}' FOR UPDATE; \
+         UPDATE sessions SET revoked_at = created_at, revoked_cause = 7 WHERE account_id = '{0}'",
+        ann.account
+    );
+    let adds = ann.post("/v1/me/factors/passkeys", body).send();
+    beside(&app.database.backend, &resets, adds).await.expect(422);
+    assert_eq!(count(&app, "passkeys"), 0);
 }

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::support::accounts::{code_sent_to, with_factor};
 use crate::support::app::{Answer, TestApp, new_id};
 use crate::support::child;
-use crate::support::database::{Count, Database};
+use crate::support::database::{Count, Database, on_postgres};
 use crate::support::journal::{grant, reflection, with};
 use crate::support::people::{Clinic, PASSPHRASE, Person, again, registration};
-use crate::support::sql::Sql;
+use crate::support::sql::{Sql, beside};
 use crate::support::world::{another_clinic, away, emergency};
 
 /// The clinic where this admin works.
@@ -347,4 +347,18 @@ async fn a_code_of_an_admin_opens_nothing_that_a_member_stood_in_for_and_no_addr
     let proved = back.post("/v1/auth/verify-email", json!({ "code": proof })).send().await;
     proved.expect(422).refused("code_invalid");
     assert_eq!(back.get("/v1/me/profile").send().await.ok().body["email"], "tom.adler@example.org");
+}
+
+#[actix_web::test]
+async fn an_admin_whose_work_is_just_being_ended_disables_nobody_any_more() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, admin, therapist: thea, .. } = Clinic::open().await;
+    let id = clinic_of(&admin).await;
+    let sam = app.staff(&admin, "Sam Idris", &["admin"]).await;
+    let ends = format!("UPDATE staff_members SET ended_at = created_at WHERE account_id = '{}'", sam.account);
+    let disables = sam.act(&format!("/v1/clinics/{id}/members/{}/disable", thea.account)).send();
+    beside(&app.database.backend, &ends, disables).await.not_found();
+    thea.get("/v1/me/patients").send().await.ok();
 }

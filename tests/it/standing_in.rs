@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::support::accounts::with_factor;
 use crate::support::app::{Answer, new_id};
-use crate::support::database::Count;
+use crate::support::database::{Count, on_postgres};
 use crate::support::journal::{grant, ids, reflection, with};
 use crate::support::people::{Clinic, Person};
 use crate::support::reader::new_reader;
-use crate::support::sql::Sql;
+use crate::support::sql::{Sql, beside};
 use crate::support::world::{another_clinic, away, emergency};
 
 /// The clinic where this admin works.
@@ -435,4 +435,19 @@ async fn what_is_about_patients_asks_for_the_second_factor_of_the_clinic_beside_
     with_factor(admin).await;
     admin.act(&review).send().await.no_content();
     assert_eq!(admin.get(&list).send().await.ok().items().len(), 1);
+}
+
+/// A cover that came after would count again once they work there again.
+#[actix_web::test]
+async fn a_therapist_whose_work_is_just_being_ended_names_nobody_who_stands_in() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, admin, therapist: thea, .. } = Clinic::open().await;
+    let id = clinic_of(&admin).await;
+    let tom = app.staff(&admin, "Tom Adler", &["care"]).await;
+    let ends = format!("UPDATE staff_members SET ended_at = created_at WHERE account_id = '{}'", thea.account);
+    let names = thea.put(&format!("/v1/clinics/{id}/covers/{}", new_id(&app)), away(&app, &tom, 1)).send();
+    beside(&app.database.backend, &ends, names).await.not_found();
+    assert_eq!(Sql::open(&app.database.backend).rows::<Count>("SELECT count(*) AS n FROM covers")[0].n, 0);
 }

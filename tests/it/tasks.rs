@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use afterglow::app::{self, tasks};
 use afterglow::audit::{self, Record, Subject};
 use afterglow::db::{Backend, Tx};
 use afterglow::delivery::{LogChannel, store as outbox};
 use afterglow::kernel::{Entropy, Error, Result};
+use afterglow::schedule::store as plans;
 use afterglow::tasks::{Due, Task, TaskProgress, TaskRun, Tasks};
 use afterglow::{jobs, tasks as background};
 use diesel::prelude::*;
@@ -26,7 +26,7 @@ use crate::support::exercises::work;
 use crate::support::journal::{grant, reflection, two, with};
 use crate::support::people::{Clinic, Person, again};
 use crate::support::protocols::{clinic_of, content, publishes};
-use crate::support::sql::Sql;
+use crate::support::sql::{Sql, beside};
 
 /// Columns that no task names itself: the task that serves each, and how.
 const SERVED_THROUGH: &[(&str, &str, &str)] = &[];
@@ -708,20 +708,66 @@ async fn an_entry_that_comes_back_while_a_purge_runs_keeps_its_words() {
     ann.app.wait(hours(24 * 30 - 1));
     settled(&ann.app).await;
     ann.app.wait(hours(1));
-    let mut other = Sql::open(&ann.app.database.backend);
-    // As an undeletion does it that has not committed yet: the purge has selected the row, and waits for it.
-    other.run("BEGIN; UPDATE entries SET deleted_at = NULL, purge_at = NULL");
-    let commits = async {
-        let waits = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
-            AND query LIKE 'UPDATE%entries%'";
-        let mut tables = Tables::of(&ann.app);
-        while tables.count(waits) == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        other.run("COMMIT");
-    };
-    tokio::join!(settled(&ann.app), commits);
+    // As an undeletion does it: the purge has selected the row, and waits for it.
+    let returns = "UPDATE entries SET deleted_at = NULL, purge_at = NULL";
+    beside(&ann.app.database.backend, returns, settled(&ann.app)).await;
     assert_eq!(ann.entry(&id).await.ok().body["text"], reflection("Lake")["text"]);
+}
+
+/// Otherwise it would count as one that ran out by itself, and a rule could open the entry again.
+#[actix_web::test]
+async fn a_grant_that_a_patient_takes_back_just_before_it_runs_out_stays_taken_back() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, ann, therapist: tess, .. } = Clinic::open().await;
+    let entry = ann.writes(reflection("Lake")).await;
+    let until = app.now().checked_add(hours(1)).unwrap().to_string();
+    let body = with(grant(&entry, &["text"], &tess), json!({ "expires_at": until }));
+    ann.put_grant(&new_id(&app), body).send().await.created();
+    app.wait(minutes(59));
+    settled(&app).await;
+    app.wait(minutes(1));
+    let mut tables = Tables::of(&app);
+    let changes = "changes WHERE entity_id IN (SELECT id FROM grants)";
+    let before = tables.count(changes);
+    let ends = "UPDATE grants SET closed_at = expires_at - interval '1 second', version = version + 1";
+    beside(&app.database.backend, ends, settled(&app)).await;
+    assert_eq!(tables.count("grants WHERE closed_at < expires_at"), 1);
+    assert_eq!(tables.count(changes), before, "it ends once");
+}
+
+#[actix_web::test]
+async fn a_log_in_that_fails_while_old_counts_are_cleared_is_counted() {
+    if !on_postgres() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let guess = json!({ "email": "nobody@example.org", "passphrase": "a loud river at noon" });
+    app.post("/v1/auth/login", guess).send().await.expect(401);
+    app.wait(hours(23));
+    settled(&app).await;
+    app.wait(hours(1));
+    let fails = "UPDATE log_in_failures SET failures = 2, last_at = last_at + interval '1 day'";
+    beside(&app.database.backend, fails, settled(&app)).await;
+    assert_eq!(Tables::of(&app).count("log_in_failures WHERE failures = 2"), 2);
+}
+
+#[actix_web::test]
+async fn the_plan_of_a_patient_that_was_made_meanwhile_is_not_put_off() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    settled(&app).await;
+    let mut tables = Tables::of(&app);
+    let patient = ann.patient.parse().unwrap();
+    for put_off in [0, 1] {
+        let (now, later) = (app.now(), app.now().checked_add(hours(1)).unwrap());
+        let unit = move |tx: &mut Tx<'_>| plans::postpone_plan(tx, patient, now, Some(later));
+        app.server.state.db.write(unit).await.unwrap();
+        let later = tables.instant(later);
+        assert_eq!(tables.count(&format!("patients WHERE next_plan_at = {later}")), put_off);
+        // By then the next one is due.
+        app.wait(hours(24));
+    }
 }
 
 /// A task that is always due and fails.

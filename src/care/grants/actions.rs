@@ -248,7 +248,7 @@ pub fn end(tx: &mut Tx<'_>, access: &Access<Write>, open: &[GrantKey]) -> Result
     let mut closed = Vec::with_capacity(open.len());
     for key in open {
         let version = store::mark_closed(tx, access, key)?;
-        closed.push(Change::new(Entity::Grant, key.id, version, Op::Delete));
+        closed.extend(version.map(|version| Change::new(Entity::Grant, key.id, version, Op::Delete)));
     }
     access.record_all(tx, &closed)
 }

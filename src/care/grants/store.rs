@@ -372,19 +372,23 @@ pub fn list_of_item_alone(
     checked(tx, found)
 }
 
-/// Ends a grant, and returns its new version.
-pub fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, key: &GrantKey) -> Result<i64> {
+/// Ends a grant, and returns its new version; `None` if it was ended before.
+pub fn mark_closed(tx: &mut Tx<'_>, access: &Access<Write>, key: &GrantKey) -> Result<Option<i64>> {
     let version = update_closed(tx, access, key)?;
-    forget(tx, access, &[key.id])?;
+    if version.is_some() {
+        forget(tx, access, &[key.id])?;
+    }
     Ok(version)
 }
 
-fn update_closed(tx: &mut Tx<'_>, access: &Access<Write>, key: &GrantKey) -> Result<i64> {
+fn update_closed(tx: &mut Tx<'_>, access: &Access<Write>, key: &GrantKey) -> Result<Option<i64>> {
     let version = tx.version_after(key.version);
     let key = GrantKey { closed_at: Some(At(access.now())), version, ..*key };
     let own = grants::table.filter(grants::patient_id.eq(access.patient())).filter(grants::id.eq(key.id));
-    diesel::update(own).set(key.signed(tx)?).execute(tx.conn())?;
-    Ok(key.version)
+    // Some are listed before the head is locked: on PostgreSQL one may have ended since.
+    let open = own.filter(grants::closed_at.is_null());
+    let closed = diesel::update(open).set(key.signed(tx)?).execute(tx.conn())?;
+    Ok((closed == 1).then_some(version))
 }
 
 /// Removes a care link from the readers of every grant, and closes the grants that have no reader left. Returns
@@ -414,7 +418,7 @@ pub fn close_unread(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<CareLink>) -
         .load(tx.conn())?;
     let mut closed = Vec::with_capacity(open.len());
     for key in checked(tx, open)? {
-        closed.push((key.id, update_closed(tx, access, &key)?));
+        closed.extend(update_closed(tx, access, &key)?.map(|version| (key.id, version)));
     }
     let ids: Vec<Id<Grant>> = closed.iter().map(|(id, _)| *id).collect();
     forget(tx, access, &ids)?;

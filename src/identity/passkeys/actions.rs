@@ -13,6 +13,7 @@ use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
 use crate::identity::security_events::{SecurityEvent, tell_owner};
 use crate::identity::sessions::forget_proofs;
+use crate::identity::store::{find_live, hold_account};
 use crate::identity::upkeep::{self, AccountSnapshot};
 use crate::identity::{AccountPolicy, Claimed, Live};
 use crate::kernel::id::{Account, Passkey};
@@ -154,8 +155,11 @@ pub(in crate::identity) fn add<K>(
     new: &NewPasskey,
 ) -> Result<Outcome<OwnPasskey>> {
     let (account, keys, now) = (live.account(), new.own.keys(), live.now());
+    // Whoever takes every passkey away holds the account, too: they find this one, or they have ended the session.
+    hold_account(tx, account)?;
+    let lives = find_live(tx, live.session())?.is_some_and(|(session, row)| !session.over(&row, now));
     // It was asked for with a proof that counts no more, perhaps.
-    if live.proofs().were_taken_back() || !new.ceremony.spend(tx)? {
+    if !lives || live.proofs().were_taken_back() || !new.ceremony.spend(tx)? {
         return Err(over());
     }
     limits::PASSKEYS.admit(store::count(tx, account)?)?;
@@ -205,6 +209,7 @@ pub(in crate::identity) fn remove<K>(
 ///
 /// When the database cannot be written.
 pub(in crate::identity) fn remove_all(tx: &mut Tx<'_>, account: Id<Account>, now: Timestamp) -> Result<bool> {
+    hold_account(tx, account)?;
     let removed = store::delete_passkeys(tx, account)?;
     for id in &removed {
         changes::note_closed(tx, Closed::Passkey(*id), now)?;

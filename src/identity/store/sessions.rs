@@ -318,7 +318,10 @@ pub(in crate::identity) fn displace(tx: &mut Tx<'_>, account: Id<Account>, most:
         .select(columns::<Stored<SessionRow>>())
         .load(tx.conn())?;
     for row in checked(tx, old)? {
-        mark_revoked(tx, row, Ending::Displaced, now)?;
+        // Somebody may have ended it since it was listed, and its device then erases its data.
+        if let Some(row) = hold_session(tx, row.id)? {
+            mark_revoked(tx, row, Ending::Displaced, now)?;
+        }
     }
     Ok(())
 }

@@ -1,9 +1,13 @@
 //! Looking into a database from outside, as an operator with a shell can.
 
+use std::time::Duration;
+
 use afterglow::db::Backend;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
+
+use super::database::Count;
 
 /// A connection of the test's own.
 pub enum Sql {
@@ -64,4 +68,23 @@ impl Sql {
             Self::Postgres(conn) => conn.batch_execute(statements).unwrap(),
         }
     }
+}
+
+/// Does `work` while a unit of somebody else has done `statements` and has not committed yet. It commits once a statement
+/// of the work waits for it, or after a while. On PostgreSQL only: SQLite has one writer.
+pub async fn beside<T>(backend: &Backend, statements: &str, work: impl Future<Output = T>) -> T {
+    let (mut other, mut looks) = (Sql::open(backend), Sql::open(backend));
+    other.run(&format!("BEGIN; {statements}"));
+    let commits = async {
+        let waits = "SELECT count(*) AS n FROM pg_stat_activity \
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        for _ in 0..500 {
+            if looks.rows::<Count>(waits)[0].n > 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        other.run("COMMIT");
+    };
+    tokio::join!(work, commits).0
 }
