@@ -19,7 +19,7 @@ use super::model::{
     Bytes, Change, Entity, ForReaders, Head, LockedHead, Numbered, Op, Point, ReaderEvent, ReaderView, Recorded,
 };
 use crate::db::schema::{changes, patient_heads, revocations};
-use crate::db::{AnyConnection, At, Both, Prepared, Rows, Signal, TimestampTz, Topic, Tx, Uid, rounded};
+use crate::db::{AnyConnection, At, Both, Prepared, Signal, TimestampTz, Topic, Tx, Uid, rounded};
 use crate::kernel::id::{Account, Any, Grant, Patient, Session};
 use crate::kernel::{Error, Id, Result};
 
@@ -161,8 +161,7 @@ pub fn insert(
     Ok(())
 }
 
-/// Inserts the rows of `list`: on PostgreSQL many of them in one statement, where each column is one value, on SQLite
-/// twenty of them.
+/// Inserts the rows of `list`: on PostgreSQL many of them in one statement, where each column is one value.
 fn insert_rows(
     tx: &mut Tx<'_>,
     patient: Id<Patient>,
@@ -172,58 +171,36 @@ fn insert_rows(
     list: &[Change],
 ) -> Result<()> {
     let (account, session) = actor.unzip();
-    match (tx.conn(), list) {
-        (AnyConnection::Pg(conn), [_, _, ..]) => {
-            let rows = diesel::sql_query(
-                "INSERT INTO changes (patient_id, actor_id, session_id, at, seq, entity, entity_id, version, op) \
-                 SELECT $1, $2, $3, $4, these.* FROM unnest($5, $6, $7, $8, $9) AS these",
-            )
-            .bind::<Uid, _>(patient)
-            .bind::<Nullable<Uid>, _>(account)
-            .bind::<Nullable<Uid>, _>(session)
-            .bind::<TimestampTz, _>(At(now))
-            .bind::<Array<BigInt>, _>((first..).zip(list).map(|(seq, _)| seq).collect::<Vec<_>>())
-            .bind::<Array<Integer>, _>(list.iter().map(|change| change.entity.number()).collect::<Vec<_>>())
-            .bind::<Array<Uid>, _>(list.iter().map(|change| Id::<Any>::from_uuid(change.id)).collect::<Vec<_>>())
-            .bind::<Array<BigInt>, _>(list.iter().map(|change| change.version).collect::<Vec<_>>())
-            .bind::<Array<Integer>, _>(list.iter().map(|change| change.op.number()).collect::<Vec<_>>());
-            Prepared(rows).run_on(conn)?;
-        }
-        (AnyConnection::Sqlite(conn), [_, _, ..]) => {
-            let values_of = |(seq, change): (i64, &Change)| {
-                (
-                    patient.into_sql::<Uid>(),
-                    account.into_sql::<Nullable<Uid>>(),
-                    session.into_sql::<Nullable<Uid>>(),
-                    At(now).into_sql::<TimestampTz>(),
-                    seq.into_sql::<BigInt>(),
-                    change.entity.number().into_sql::<Integer>(),
-                    Id::<Any>::from_uuid(change.id).into_sql::<Uid>(),
-                    change.version.into_sql::<BigInt>(),
-                    change.op.number().into_sql::<Integer>(),
-                )
-            };
-            let values: Vec<_> = (first..).zip(list).map(values_of).collect();
-            let begin = "INSERT INTO changes \
-                         (patient_id, actor_id, session_id, at, seq, entity, entity_id, version, op) VALUES ";
-            Rows { begin, values: &values, end: &() }.run(conn)?;
-        }
-        (conn, _) => {
-            for (seq, change) in (first..).zip(list) {
-                Both(diesel::insert_into(changes::table).values((
-                    changes::patient_id.eq(patient),
-                    changes::seq.eq(seq),
-                    changes::entity.eq(change.entity.number()),
-                    changes::entity_id.eq(Id::<Any>::from_uuid(change.id)),
-                    changes::version.eq(change.version),
-                    changes::op.eq(change.op.number()),
-                    changes::actor_id.eq(account),
-                    changes::session_id.eq(session),
-                    changes::at.eq(At(now)),
-                )))
-                .execute(conn)?;
-            }
-        }
+    if let (AnyConnection::Pg(conn), [_, _, ..]) = (tx.conn(), list) {
+        let rows = diesel::sql_query(
+            "INSERT INTO changes (patient_id, actor_id, session_id, at, seq, entity, entity_id, version, op) \
+             SELECT $1, $2, $3, $4, these.* FROM unnest($5, $6, $7, $8, $9) AS these",
+        )
+        .bind::<Uid, _>(patient)
+        .bind::<Nullable<Uid>, _>(account)
+        .bind::<Nullable<Uid>, _>(session)
+        .bind::<TimestampTz, _>(At(now))
+        .bind::<Array<BigInt>, _>((first..).zip(list).map(|(seq, _)| seq).collect::<Vec<_>>())
+        .bind::<Array<Integer>, _>(list.iter().map(|change| change.entity.number()).collect::<Vec<_>>())
+        .bind::<Array<Uid>, _>(list.iter().map(|change| Id::<Any>::from_uuid(change.id)).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(list.iter().map(|change| change.version).collect::<Vec<_>>())
+        .bind::<Array<Integer>, _>(list.iter().map(|change| change.op.number()).collect::<Vec<_>>());
+        Prepared(rows).run_on(conn)?;
+        return Ok(());
+    }
+    for (seq, change) in (first..).zip(list) {
+        Both(diesel::insert_into(changes::table).values((
+            changes::patient_id.eq(patient),
+            changes::seq.eq(seq),
+            changes::entity.eq(change.entity.number()),
+            changes::entity_id.eq(Id::<Any>::from_uuid(change.id)),
+            changes::version.eq(change.version),
+            changes::op.eq(change.op.number()),
+            changes::actor_id.eq(account),
+            changes::session_id.eq(session),
+            changes::at.eq(At(now)),
+        )))
+        .execute(tx.conn())?;
     }
     Ok(())
 }

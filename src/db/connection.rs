@@ -131,95 +131,7 @@ impl<T> Prepared<T> {
         C::Backend: QueryMetadata<Untyped>,
         T: QueryFragment<C::Backend>,
     {
-        conn.load(Rowless(self))?.try_for_each(|row| row.map(drop))
-    }
-}
-
-/// A query that stays prepared, as [`Prepared`], and is known by the type `K` instead of its text, which is then not
-/// written for every run. It is for the most frequent updates.
-///
-/// `K` is a type that is made beside the query and used for nothing else: two texts under one type would be taken for
-/// one statement.
-#[derive(Debug)]
-pub struct Known<K, T>(pub K, pub T);
-
-impl<K, T, DB: Backend> QueryFragment<DB> for Known<K, T>
-where
-    T: QueryFragment<DB>,
-{
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        self.1.walk_ast(out)
-    }
-}
-impl<K: 'static, T> QueryId for Known<K, T> {
-    type QueryId = K;
-
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl<K: 'static, T> Known<K, T> {
-    /// Runs the query, as [`Prepared::run`] does.
-    pub fn run(self, conn: &mut AnyConnection) -> QueryResult<()>
-    where
-        T: QueryFragment<Pg> + QueryFragment<Sqlite>,
-    {
-        match conn {
-            AnyConnection::Pg(conn) => self.run_on(conn),
-            AnyConnection::Sqlite(conn) => self.run_on(conn),
-        }
-    }
-
-    /// Runs the query on a connection to one database.
-    pub fn run_on<C>(self, conn: &mut C) -> QueryResult<()>
-    where
-        C: LoadConnection,
-        C::Backend: QueryMetadata<Untyped>,
-        T: QueryFragment<C::Backend>,
-    {
-        conn.load(Rowless(self))?.try_for_each(|row| row.map(drop))
-    }
-}
-
-/// A statement with the values of several rows, each in parentheses, between its beginning and its end. It is for
-/// SQLite, where one statement for each row takes half as long again; on PostgreSQL each column is one value.
-#[derive(Debug)]
-pub struct Rows<'r, T, E> {
-    /// The text before the rows.
-    pub begin: &'r str,
-    /// The values of each row: a tuple.
-    pub values: &'r [T],
-    /// What comes after the rows; `()` for nothing.
-    pub end: &'r E,
-}
-
-/// The most rows of one statement. Each number of rows has a text of its own, which stays prepared.
-const ROWS: usize = 20;
-
-impl<T, E> Rows<'_, T, E>
-where
-    T: QueryFragment<Sqlite>,
-    E: QueryFragment<Sqlite>,
-{
-    /// Runs the statement for all rows, in portions.
-    pub fn run(&self, conn: &mut SqliteConnection) -> QueryResult<()> {
-        let Self { begin, end, .. } = *self;
-        self.values.chunks(ROWS).try_for_each(|values| Prepared(Rows { begin, values, end }).run_on(conn))
-    }
-}
-
-impl<T, E> QueryFragment<Sqlite> for Rows<'_, T, E>
-where
-    T: QueryFragment<Sqlite>,
-    E: QueryFragment<Sqlite>,
-{
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        out.push_sql(self.begin);
-        for (n, row) in self.values.iter().enumerate() {
-            out.push_sql(if n == 0 { "(" } else { ", (" });
-            row.walk_ast(out.reborrow())?;
-            out.push_sql(")");
-        }
-        self.end.walk_ast(out)
+        conn.load(Rowless(self.0))?.try_for_each(|row| row.map(drop))
     }
 }
 
@@ -235,10 +147,10 @@ impl<DB: Backend, T: QueryFragment<DB>> QueryFragment<DB> for Rowless<T> {
         Ok(true)
     }
 }
-impl<T: QueryId> QueryId for Rowless<T> {
-    type QueryId = T::QueryId;
+impl<T> QueryId for Rowless<T> {
+    type QueryId = ();
 
-    const HAS_STATIC_QUERY_ID: bool = T::HAS_STATIC_QUERY_ID;
+    const HAS_STATIC_QUERY_ID: bool = false;
 }
 impl<T> Query for Rowless<T> {
     type SqlType = Untyped;

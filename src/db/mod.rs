@@ -44,7 +44,7 @@ use uuid::Uuid;
 
 pub use authentic::Stored;
 pub use backend::Backend;
-pub use connection::{AnyConnection, Both, Known, MultiBackend, Prepared, Rows, columns, rounded};
+pub use connection::{AnyConnection, Both, MultiBackend, Prepared, columns, rounded};
 pub use memory::Memory;
 pub use peek::peek;
 pub use postgres_url::PostgresUrl;

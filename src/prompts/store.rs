@@ -15,7 +15,7 @@ pub use waiting::{NEXT_DUE, hold_waiting, list_late, list_waiting};
 use super::model::{DeliveryStage, PromptDoc, StoredPrompt};
 use crate::care::{Access, Write};
 use crate::db::schema::prompts;
-use crate::db::{AnyConnection, At, Both, Known, Prepared, Rows, TimestampTz, Tx, Uid, columns};
+use crate::db::{AnyConnection, At, Both, Prepared, TimestampTz, Tx, Uid, columns};
 use crate::kernel::id::{Patient, Prompt};
 use crate::kernel::{Error, Id, Result};
 use crate::planning::PromptKey;
@@ -77,7 +77,7 @@ impl PromptRow {
     /// Opens the prompt.
     pub fn open(self, keys: &Keys, patient: Id<Patient>) -> Result<StoredPrompt> {
         let Self { id, doc, stage, due_at, expires_at, fired_at, delivered_at, version } = self;
-        let doc: PromptDoc = keys.open_json_in_place(&place(patient, id, version), doc)?;
+        let doc: PromptDoc = keys.open_json(&place(patient, id, version), &doc)?;
         Ok(StoredPrompt {
             id,
             doc,
@@ -222,9 +222,8 @@ pub fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) ->
 }
 
 fn update_row(tx: &mut Tx<'_>, access: &Access<Write>, row: &PromptRow) -> Result<()> {
-    struct NewVersion;
     let own = prompts::table.filter(prompts::patient_id.eq(access.patient())).filter(prompts::id.eq(row.id));
-    let update = diesel::update(own).set((
+    Prepared(diesel::update(own).set((
         prompts::doc.eq(&row.doc),
         prompts::stage.eq(row.stage),
         prompts::due_at.eq(row.due_at),
@@ -233,8 +232,8 @@ fn update_row(tx: &mut Tx<'_>, access: &Access<Write>, row: &PromptRow) -> Resul
         prompts::fired_at.eq(row.fired_at),
         prompts::version.eq(row.version),
         prompts::updated_at.eq(At(access.now())),
-    ));
-    Known(NewVersion, update).run(tx.conn())?;
+    )))
+    .run(tx.conn())?;
     Ok(())
 }
 
@@ -264,7 +263,7 @@ impl Mark {
 }
 
 /// Applies `mark` at `now` to prompts of many patients, if they are still in the stage before. One statement on
-/// PostgreSQL, one for twenty on SQLite.
+/// PostgreSQL.
 pub fn mark(tx: &mut Tx<'_>, prompts: &[(Id<Patient>, Id<Prompt>)], mark: Mark, now: Timestamp) -> Result<()> {
     if prompts.is_empty() {
         return Ok(());
@@ -284,14 +283,14 @@ pub fn mark(tx: &mut Tx<'_>, prompts: &[(Id<Patient>, Id<Prompt>)], mark: Mark, 
             Prepared(all).run_on(conn)?;
         }
         AnyConnection::Sqlite(conn) => {
-            let values: Vec<_> =
-                prompts.iter().map(|&(owner, id)| (owner.into_sql::<Uid>(), id.into_sql::<Uid>())).collect();
-            let end = diesel::sql_query(format!(
-                ") UPDATE prompts SET {set} FROM these \
-                 WHERE patient_id = these.patient AND id = these.prompt AND {stage}"
-            ))
-            .bind::<TimestampTz, _>(At(now));
-            Rows { begin: "WITH these (patient, prompt) AS (VALUES ", values: &values, end: &end }.run(conn)?;
+            let sql = format!("UPDATE prompts SET {set} WHERE patient_id = $2 AND id = $3 AND {stage}");
+            for (owner, id) in prompts {
+                let one = diesel::sql_query(sql.as_str())
+                    .bind::<TimestampTz, _>(At(now))
+                    .bind::<Uid, _>(*owner)
+                    .bind::<Uid, _>(*id);
+                Prepared(one).run_on(conn)?;
+            }
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ use crate::changes::Entity;
 use crate::db::schema::{
     care_links, changes, entries, exercise_responses, grant_items, grants, patient_heads, patient_settings, patients,
 };
-use crate::db::{AnyConnection, At, Both, Known, Prepared, TimestampTz, Tx, Uid, values};
+use crate::db::{AnyConnection, At, Both, Prepared, TimestampTz, Tx, Uid, values};
 use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result};
 use crate::settings::{CautionFlag, SealedCautions};
@@ -253,8 +253,6 @@ pub fn mark_planned(
     changed: bool,
     (awaits_activity, awaits_entry): (bool, bool),
 ) -> Result<()> {
-    struct Head;
-    struct NextPlan;
     let (patient, next, by) = (access.patient(), At(next), i64::from(changed));
     match tx.conn() {
         AnyConnection::Pg(conn) => {
@@ -275,14 +273,14 @@ pub fn mark_planned(
             let other = patient_heads::table
                 .filter(patient_heads::patient_id.eq(patient))
                 .filter(patient_heads::awaits_entry.ne(awaits_entry));
-            Known(Head, diesel::update(other).set(patient_heads::awaits_entry.eq(awaits_entry))).run_on(conn)?;
+            Prepared(diesel::update(other).set(patient_heads::awaits_entry.eq(awaits_entry))).run_on(conn)?;
             let own = patients::table.filter(patients::id.eq(patient));
-            let planned = diesel::update(own).set((
+            Prepared(diesel::update(own).set((
                 patients::next_plan_at.eq(next),
                 patients::plan_version.eq(patients::plan_version + by),
                 patients::awaits_activity.eq(awaits_activity),
-            ));
-            Known(NextPlan, planned).run_on(conn)?;
+            )))
+            .run_on(conn)?;
         }
     }
     Ok(())

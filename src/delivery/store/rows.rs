@@ -3,11 +3,14 @@
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Integer, Nullable, Text};
 
-use crate::db::{AnyConnection, At, Prepared, Rows, TimestampTz, Tx, Uid};
+use crate::db::schema::deliveries;
+use crate::db::{AnyConnection, At, Prepared, TimestampTz, Tx, Uid};
 use crate::kernel::id::{Delivery, Device, Patient, Prompt};
 use crate::kernel::{Id, Result};
 
-/// A new row of the outbox.
+/// A new row of the outbox. What is `None` is written too, so that the text of the statement is always the same.
+#[derive(Insertable)]
+#[diesel(table_name = deliveries, treat_none_as_default_value = false)]
 pub(super) struct NewDelivery {
     pub(super) id: Id<Delivery>,
     pub(super) patient_id: Id<Patient>,
@@ -25,20 +28,17 @@ pub(super) struct NewDelivery {
     pub(super) lane: i32,
 }
 
-/// The table and the columns of a new row.
-const INTO: &str = "deliveries (id, patient_id, prompt_id, ordinal, channel, state, attempts, due_at, expires_at, \
-    created_at, device_id, sent_at, done_at, lane)";
-
 /// Inserts rows. One that is there already is not changed. On PostgreSQL each column is one value of the statement:
 /// to read and plan one with thousands of values takes longer than to insert the rows.
 pub(super) fn insert_rows(tx: &mut Tx<'_>, rows: &[NewDelivery]) -> Result<()> {
     match tx.conn() {
         AnyConnection::Pg(conn) => {
-            let insert = diesel::sql_query(format!(
-                "INSERT INTO {INTO} \
+            let insert = diesel::sql_query(
+                "INSERT INTO deliveries (id, patient_id, prompt_id, ordinal, channel, state, attempts, due_at, \
+                 expires_at, created_at, device_id, sent_at, done_at, lane) \
                  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
-                 ON CONFLICT DO NOTHING"
-            ))
+                 ON CONFLICT DO NOTHING",
+            )
             .bind::<Array<Uid>, _>(column(rows, |row| row.id))
             .bind::<Array<Uid>, _>(column(rows, |row| row.patient_id))
             .bind::<Array<Uid>, _>(column(rows, |row| row.prompt_id))
@@ -56,26 +56,10 @@ pub(super) fn insert_rows(tx: &mut Tx<'_>, rows: &[NewDelivery]) -> Result<()> {
             Prepared(insert).run_on(conn)?;
         }
         AnyConnection::Sqlite(conn) => {
-            let values_of = |row: &NewDelivery| {
-                (
-                    row.id.into_sql::<Uid>(),
-                    row.patient_id.into_sql::<Uid>(),
-                    row.prompt_id.into_sql::<Uid>(),
-                    row.ordinal.into_sql::<Integer>(),
-                    row.channel.into_sql::<Text>(),
-                    row.state.into_sql::<Text>(),
-                    row.attempts.into_sql::<Integer>(),
-                    row.due_at.into_sql::<TimestampTz>(),
-                    row.expires_at.into_sql::<TimestampTz>(),
-                    row.created_at.into_sql::<TimestampTz>(),
-                    row.device_id.into_sql::<Nullable<Uid>>(),
-                    row.sent_at.into_sql::<Nullable<TimestampTz>>(),
-                    row.done_at.into_sql::<Nullable<TimestampTz>>(),
-                    row.lane.into_sql::<Integer>(),
-                )
-            };
-            let values: Vec<_> = rows.iter().map(values_of).collect();
-            Rows { begin: &format!("INSERT OR IGNORE INTO {INTO} VALUES "), values: &values, end: &() }.run(conn)?;
+            for row in rows {
+                // Not `on_conflict_do_nothing`: diesel would write the text of the statement anew for each row.
+                diesel::insert_or_ignore_into(deliveries::table).values(row).execute(conn)?;
+            }
         }
     }
     Ok(())
