@@ -79,19 +79,25 @@ macro_rules! done_entries {
     };
 }
 
-/// Whether an entry is open to somebody now.
-macro_rules! is_open_to_others {
-    ($access:expr) => {{
+/// Selects the grants of an item, for sections of entries, that were not ended. They may have expired.
+macro_rules! not_ended {
+    () => {{
         let (least, more) = Sections::ENTRY.range();
-        // Nested, so that the grants of an entry are looked up by their ids: joined, SQLite compared each open grant of
-        // the patient with each item of all of them.
-        let open = grants::table
+        grants::table
             .filter(grants::patient_id.eq(grant_items::patient_id))
             .filter(grants::id.eq(grant_items::grant_id))
             .filter(grants::sections.ge(least))
             .filter(grants::sections.lt(more))
             .filter(grants::closed_at.is_null())
-            .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At($access.now()))));
+    }};
+}
+
+/// Selects whether an entry is open to somebody else at the instant of the access.
+macro_rules! is_open_to_others {
+    ($access:expr) => {{
+        // Nested, so that the grants of an entry are looked up by their ids: joined, SQLite compared each open grant of
+        // the patient with each item of all of them.
+        let open = not_ended!().filter(grants::expires_at.is_null().or(grants::expires_at.gt(At($access.now()))));
         exists(
             grant_items::table
                 .filter(grant_items::patient_id.eq(entries::patient_id))
@@ -214,13 +220,7 @@ pub fn awaits_activity<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
 /// [`holds`] may have changed. They may, unless the newest two entries are closed to everybody. It is cheap, and errs
 /// towards true. Most new entries need not ask: see [`Access::awaits_entry`].
 pub fn may_hold_otherwise<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<bool> {
-    let (least, more) = Sections::ENTRY.range();
-    let open = grants::table
-        .filter(grants::patient_id.eq(grant_items::patient_id))
-        .filter(grants::id.eq(grant_items::grant_id))
-        .filter(grants::sections.ge(least))
-        .filter(grants::sections.lt(more))
-        .filter(grants::closed_at.is_null());
+    let open = not_ended!();
     let opened = grant_items::table
         .filter(grant_items::patient_id.eq(entries::patient_id))
         .filter(grant_items::item_id.eq(entries::id))
