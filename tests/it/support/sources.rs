@@ -217,14 +217,21 @@ pub fn shipped() -> Vec<Source> {
 }
 
 /// The functions of a file with their text. What stands in a macro or behind a short name of a type counts as that of
-/// each function that names it.
+/// each function that names it, itself or through another.
 pub fn functions(source: &Source) -> Vec<(String, String)> {
-    let items = items(source);
-    let (functions, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|(_, text)| text.starts_with("fn "));
+    let (functions, others): (Vec<_>, Vec<_>) =
+        items(source).into_iter().partition(|(_, text)| text.starts_with("fn "));
     let whole = |(name, text): (String, &str)| {
-        let named = others.iter().filter(|(other, _)| *other != name && names(text, other));
-        let whole = named.fold(text.to_owned(), |whole, (_, of)| whole + of);
-        (name, whole)
+        let (mut whole, mut left) = (text.to_owned(), others.clone());
+        left.retain(|(other, _)| *other != name);
+        loop {
+            let (named, unnamed): (Vec<_>, Vec<_>) = left.into_iter().partition(|(other, _)| names(&whole, other));
+            if named.is_empty() {
+                return (name, whole);
+            }
+            whole.extend(named.into_iter().map(|(_, of)| of));
+            left = unnamed;
+        }
     };
     functions.into_iter().map(whole).collect()
 }
@@ -359,4 +366,16 @@ fn the_reader_of_sources_sees_paths_and_nothing_else() {
         ["db", "db::Tx", "kernel::Id", "vault::open", "care::links", "care::store::find", "db", "db::Tx", "db::unit"]
     );
     assert!(!source.code.contains("unwrap"));
+}
+
+#[test]
+fn a_function_has_what_it_names_through_a_macro_of_a_macro() {
+    let code = "macro_rules! inner { () => { kind.eq(1) }; }\nmacro_rules! outer { () => { inner!() }; }\n\
+                macro_rules! other { () => { id.eq(2) }; }\nfn reads() { outer!() }\nfn knows() { 3 }\n";
+    let source = Source { name: "care/store.rs".to_owned(), lines: 5, code: code.to_owned() };
+    let found = functions(&source);
+    let of = |name: &str| &found.iter().find(|(function, _)| function == name).unwrap().1;
+    assert!(of("reads").contains("kind.eq(1)"), "{}", of("reads"));
+    assert!(!of("reads").contains("id.eq(2)"), "{}", of("reads"));
+    assert_eq!(of("knows").trim_end(), "fn knows() { 3 }");
 }
