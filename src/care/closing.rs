@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::access::{Access, Role};
-use super::clinics::require_admin;
+use super::clinics::{hold_as_admin, require_admin};
 use super::links::{self, keys_of};
 use super::members::end_temporary;
 use super::model::Capabilities;
@@ -45,29 +45,27 @@ pub async fn end_links(
     loop {
         let asked = once.clone();
         let patients = caller.read(state, move |tx, live| {
-            if !idempotency::is_new(tx, live.account(), &asked)? {
-                return Ok(Vec::new());
-            }
-            match require_admin(tx, &live.plain(), clinic) {
-                Ok(()) => store::list_linked(tx, clinic, PORTION),
-                Err(Error::NotFound | Error::Forbidden(_)) => Ok(Vec::new()),
-                Err(other) => Err(other),
+            if is_to_begin(tx, &live.plain(), clinic, &asked)? {
+                store::list_linked(tx, clinic, PORTION)
+            } else {
+                Ok(Vec::new())
             }
         });
         let patients = patients.await?;
         if patients.is_empty() {
             return Ok(());
         }
-        let keys = keys_of(&state.vault, patients).await?;
+        let keys = keys_of(&state.vault, patients.clone()).await?;
         let (asking, planner, vault) = (caller.clone(), Arc::clone(&state.planner), state.vault.clone());
         let asked = once.clone();
         let unit = state.db.write(move |tx| {
             let live = asking.live(tx)?.plain();
-            if !idempotency::is_new(tx, live.account(), &asked)? {
+            // Held, so that an admin whose work is ended meanwhile ends no more links.
+            store::hold_member(tx, clinic, live.account())?;
+            if !is_to_begin(tx, &live, clinic, &asked)? {
                 return Ok(0);
             }
-            require_admin(tx, &live, clinic)?;
-            end_portion(tx, planner.as_ref(), (&vault, &keys), &live, clinic)
+            end_portion(tx, planner.as_ref(), (&vault, &keys), &live, (clinic, &patients))
         });
         if unit.await? == 0 {
             return Ok(());
@@ -75,17 +73,30 @@ pub async fn end_links(
     }
 }
 
-/// Ends some links of a clinic, tells their patients, and returns their number.
+/// Whether the caller is an admin of a clinic, and the request was not done before under its key.
+fn is_to_begin(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>, once: &IdempotentRequest) -> Result<bool> {
+    if !idempotency::is_new(tx, live.account(), once)? {
+        return Ok(false);
+    }
+    match require_admin(tx, live, clinic) {
+        Ok(()) => Ok(true),
+        Err(Error::NotFound | Error::Forbidden(_)) => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
+/// Ends those of the first links of a clinic that are of `patients`, tells these, and returns the number of the first
+/// links. Others have come first meanwhile: they are told in the next portion, for which their keys are fetched.
 fn end_portion(
     tx: &mut Tx<'_>,
     planner: &dyn Planner,
     (vault, keys): (&Vault, &BTreeMap<Id<Patient>, Keys>),
     live: &Live<Staff>,
-    clinic: Id<Clinic>,
+    (clinic, patients): (Id<Clinic>, &[Id<Patient>]),
 ) -> Result<usize> {
     let actor = (live.account(), live.session());
     let held = store::hold_links_at(tx, clinic, PORTION)?;
-    for link in &held {
+    for link in held.iter().filter(|link| patients.contains(&link.patient)) {
         let access = Access::opened(link.patient, Role::Server, actor, None, live.now());
         WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, link))?;
         if let Some(keys) = keys.get(&link.patient) {
@@ -99,22 +110,22 @@ fn end_portion(
 }
 
 /// Ends the work of every member of a clinic whose links have ended, that of the caller included. Nobody can then do
-/// anything there. A second call changes nothing.
+/// anything there. A second call of somebody who was an admin until then changes nothing, also one that waited for the
+/// first.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when the caller never worked there; as [`require_admin`]; [`Error::State`] when a patient has
-/// come meanwhile.
+/// [`Error::NotFound`] when the caller never worked there; as [`hold_as_admin`]; [`Error::State`] when a patient
+/// has come meanwhile.
 pub fn close(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<()> {
-    let own = store::find_member(tx, clinic, live.account())?.ok_or(Error::NotFound)?;
-    let is_former_admin = own.ended_at.is_some() && own.may().admin();
-    if is_former_admin && store::count_members(tx, clinic)? == 0 {
-        // A repetition, too, is answered once the links that ended stand in the ledger.
-        tx.follow_up();
-        return Ok(());
-    }
-    require_admin(tx, live, clinic)?;
-    let members = store::hold_members(tx, clinic)?;
+    let members = match hold_as_admin(tx, live, clinic) {
+        Err(Error::NotFound) if was_closed(tx, live, clinic)? => {
+            // A repetition, too, is answered once what ended stands in the ledger.
+            tx.follow_up();
+            return Ok(());
+        }
+        held => held?,
+    };
     if !store::hold_links_at(tx, clinic, 1)?.is_empty() {
         return Err(Error::state("open_links", ["close_clinic"]));
     }
@@ -125,4 +136,10 @@ pub fn close(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<
         changes::note_closed(tx, Closed::Member(clinic, member.account_id), live.now())?;
     }
     Ok(())
+}
+
+/// Whether nobody works at a clinic any more of which the caller was an admin to the end.
+fn was_closed(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<bool> {
+    let own = store::find_member(tx, clinic, live.account())?;
+    Ok(own.is_some_and(|own| own.may().admin()) && store::count_members(tx, clinic)? == 0)
 }

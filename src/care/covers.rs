@@ -172,6 +172,8 @@ pub fn list(
 ///
 /// [`Error::NotFound`] for everybody else.
 pub fn end(tx: &mut Tx<'_>, live: &Live<Staff>, (clinic, id): (Id<Clinic>, Id<Cover>)) -> Result<()> {
+    // Held, so that an admin whose work is ended meanwhile ends no cover.
+    store::hold_member(tx, clinic, live.account())?;
     let may = capabilities_at(tx, live, clinic)?;
     let row = store::find_cover(tx, clinic, id)?.filter(|row| concerns(row, live.account(), may));
     row.ok_or(Error::NotFound)?;

@@ -205,6 +205,8 @@ pub fn review(
     live: &Live<Staff>,
     (clinic, id): (Id<Clinic>, Id<Emergency>),
 ) -> Result<()> {
+    // Held, so that a reviewer whose work is ended meanwhile reviews nothing.
+    store::hold_member(tx, clinic, live.account())?;
     require_reviewer(tx, live, clinic)?;
     let key = store::hold_emergency(tx, clinic, id)?.ok_or(Error::NotFound)?.key;
     if key.account_id == live.account() {

@@ -179,8 +179,9 @@ pub fn is_therapist_at(tx: &mut Tx<'_>, clinic: Id<Clinic>, account: Id<Account>
 /// or while the caller has care links there: each is first transferred or ended.
 pub fn leave(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<()> {
     let account = live.account();
+    // A repetition, too, is answered once the end stands in the ledger, also one that waited for the first request.
+    tx.follow_up();
     if store::find_member(tx, clinic, account)?.ok_or(Error::NotFound)?.ended_at.is_some() {
-        tx.follow_up();
         return Ok(());
     }
     let members = store::hold_members(tx, clinic)?;
@@ -270,6 +271,8 @@ fn manageable(tx: &mut Tx<'_>, live: &Live<Staff>, (clinic, account): (Id<Clinic
     if account == live.account() {
         return Err(Error::state("own_account", ["update_member"]));
     }
+    // Held, so that they join no other clinic meanwhile.
+    identity::hold_enabled(tx, account)?;
     let administered = where_may(&store::memberships(tx, live.account())?, Capabilities::admin);
     if store::memberships(tx, account)?.iter().any(|(at, _)| !administered.contains(at)) {
         return Err(Error::state("works_elsewhere", ["update_member"]));
@@ -372,7 +375,7 @@ pub fn show(
 ///
 /// # Errors
 ///
-/// [`Error::State`] when they work there already.
+/// [`Error::State`] when they work there already; [`Code::Unauthenticated`] when the account was just disabled.
 pub fn join(
     tx: &mut Tx<'_>,
     clinic: Id<Clinic>,
@@ -380,6 +383,10 @@ pub fn join(
     capabilities: Capabilities,
     (session, now): (Id<Session>, Timestamp),
 ) -> Result<()> {
+    // Held: while an admin of the only clinic where they work does something to their account, they join no other one.
+    if !identity::hold_enabled(tx, account)? {
+        return Err(Error::Unauthenticated(Code::Unauthenticated));
+    }
     if !store::insert_member(tx, clinic, account, capabilities, now)? {
         return Err(Error::state("member", []));
     }

@@ -53,8 +53,8 @@ pub use password::{Credential, Passwords};
 pub use routes::configure;
 pub use security_events::SecurityEvent;
 pub use store::{
-    AccountRow, DueNotice, ask_notice, end_all_sessions, find_email_key, has_factor, is_email_taken, is_enabled,
-    is_welcome, list_disabled, list_due_notices, list_pending_notices, live_sessions, mark_notice_written, names_of,
-    set_disabled,
+    AccountRow, DueNotice, ask_notice, end_all_sessions, find_email_key, has_factor, hold_enabled, is_email_taken,
+    is_enabled, is_welcome, list_disabled, list_due_notices, list_pending_notices, live_sessions, mark_notice_written,
+    names_of, set_disabled,
 };
 pub use token::{LIFETIME as ACCESS_TOKEN_LIFETIME, Tokens};

@@ -107,6 +107,11 @@ pub(super) fn hold_account(tx: &mut Tx<'_>, id: Id<Account>) -> Result<Option<Ac
     Ok(checked(tx, held)?.pop())
 }
 
+/// Whether there is an account that is not disabled. It is held as it is until the unit ends.
+pub fn hold_enabled(tx: &mut Tx<'_>, id: Id<Account>) -> Result<bool> {
+    Ok(hold_account(tx, id)?.is_some_and(|account| account.disabled_at.is_none()))
+}
+
 /// An account with its sealed documents.
 pub(super) struct AccountFound {
     pub account: AccountRow,

@@ -362,3 +362,83 @@ async fn an_admin_whose_work_is_just_being_ended_disables_nobody_any_more() {
     beside(&app.database.backend, &ends, disables).await.not_found();
     thea.get("/v1/me/patients").send().await.ok();
 }
+
+#[actix_web::test]
+async fn an_admin_whose_work_is_just_being_ended_ends_no_link_and_closes_no_clinic() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, admin, therapist: thea, ann, link, .. } = Clinic::open().await;
+    let id = clinic_of(&admin).await;
+    let closes_while_ousted = async |name: &str| {
+        let other = app.staff(&admin, name, &["admin"]).await;
+        let ends = format!("UPDATE staff_members SET ended_at = created_at WHERE account_id = '{}'", other.account);
+        let closes = other.delete(&format!("/v1/clinics/{id}")).send();
+        beside(&app.database.backend, &ends, closes).await.not_found();
+    };
+    closes_while_ousted("Sam Idris").await;
+    assert_eq!(ann.care_links().await[0]["state"], "active");
+    thea.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
+    closes_while_ousted("Sue Okafor").await;
+    assert!(member(&admin, &id, &thea).await.is_some());
+}
+
+/// The keys for the log are fetched before the unit that ends links.
+#[actix_web::test]
+async fn a_patient_who_comes_while_a_clinic_closes_reads_in_their_log_that_it_did() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, admin, therapist: thea, ann, .. } = Clinic::open().await;
+    let id = clinic_of(&admin).await;
+    let ben = app.patient(&thea, "Ben Roth").await;
+    let of_ben = |state: &str| format!("UPDATE care_links SET state = '{state}' WHERE patient_id = '{}'", ben.patient);
+    Sql::open(&app.database.backend).run(&of_ben("ended"));
+    let comes = format!("SELECT account_id FROM staff_members FOR UPDATE; {}", of_ben("active"));
+    let closes = admin.delete(&format!("/v1/clinics/{id}")).send();
+    beside(&app.database.backend, &comes, closes).await.no_content();
+    for patient in [&ann, &ben] {
+        assert_eq!(patient.care_links().await[0]["state"], "ended", "{}", patient.name);
+        let log = patient.get(&patient.my("/access-log?limit=200")).send().await.ok();
+        let told = log.items().iter().filter(|row| row["act"] == "clinic_closed");
+        assert_eq!(told.count(), 1, "{}", patient.name);
+    }
+}
+
+#[actix_web::test]
+async fn no_admin_disables_somebody_who_is_just_taking_another_clinic_on() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, admin, therapist: thea, .. } = Clinic::open().await;
+    let (id, hanna) = (clinic_of(&admin).await, another_clinic(&app).await);
+    let code = hanna.code_for_staff(&["care"]).await;
+    thea.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
+    let elsewhere = |ended_at: &str| {
+        format!(
+            "UPDATE staff_members SET ended_at = {ended_at} WHERE account_id = '{}' AND clinic_id <> '{id}'",
+            thea.account
+        )
+    };
+    Sql::open(&app.database.backend).run(&elsewhere("created_at"));
+    // As one who joins does it.
+    let joins = format!("SELECT id FROM accounts WHERE id = '{}' FOR UPDATE; {}", thea.account, elsewhere("NULL"));
+    let disables = admin.act(&format!("/v1/clinics/{id}/members/{}/disable", thea.account)).send();
+    let refused = beside(&app.database.backend, &joins, disables).await.expect(409);
+    assert_eq!(refused.body["state"], "works_elsewhere");
+    thea.get("/v1/me/patients").send().await.ok();
+}
+
+#[actix_web::test]
+async fn somebody_whose_account_is_just_being_disabled_takes_no_other_clinic_on() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, therapist: thea, .. } = Clinic::open().await;
+    let hanna = another_clinic(&app).await;
+    let code = hanna.code_for_staff(&["care"]).await;
+    let disables = format!("UPDATE accounts SET disabled_at = created_at WHERE id = '{}'", thea.account);
+    let joins = thea.post("/v1/invitations/accept", json!({ "code": code })).send();
+    beside(&app.database.backend, &disables, joins).await.expect(401).refused("unauthenticated");
+    assert!(member(&hanna, &clinic_of(&hanna).await, &thea).await.is_none());
+}

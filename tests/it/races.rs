@@ -215,3 +215,27 @@ async fn nobody_is_left_in_a_clinic_that_closes_while_they_come() {
         assert!(here.all(|link| link["state"] == "ended"), "{links:?}");
     }
 }
+
+#[actix_web::test]
+async fn of_three_requests_that_close_a_clinic_at_once_all_are_told_that_it_is_closed() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    for round in 0..8 {
+        let name = Text::parse(format!("Clinic {round}")).unwrap();
+        let made = create_clinic(&app.server.state, name, Capabilities::ADMIN_ONLY).await.unwrap();
+        let admin = app.register(&format!("Ada {round}"), &made.code.to_string()).await;
+        let other = app.staff(&admin, &format!("Olga {round}"), &["admin"]).await;
+        let una = app.staff(&admin, &format!("Una {round}"), &["care"]).await;
+        let code = una.code_for_patient().await;
+        ann.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
+        let path = format!("/v1/clinics/{}", made.clinic);
+        let answers = join_all([&admin, &other, &admin].map(|who| who.delete(&path).send())).await;
+        for answer in answers {
+            answer.no_content();
+        }
+        una.get(&format!("{path}/covers")).send().await.not_found();
+        let log = ann.get(&ann.my("/access-log?limit=200")).send().await.ok();
+        let told = log.items().iter().filter(|row| row["act"] == "clinic_closed");
+        assert_eq!(told.count(), round + 1, "each link ends once");
+    }
+}

@@ -12,9 +12,11 @@ use crate::idempotency::doer;
 use crate::revocations::{CLOSES, Closes, kinds_beside_grants, ledger, noted, path_of, puts_back, takes_away, uuid};
 use crate::support::accounts::{code_sent_to, with_factor};
 use crate::support::app::{Answer, TestApp, new_id};
+use crate::support::database::on_postgres;
 use crate::support::journal::{reflection, two};
 use crate::support::people::{Clinic, PASSPHRASE, Person};
 use crate::support::phone::{is, mutation, new_phone};
+use crate::support::sql::{Sql, beside};
 use crate::support::world::World;
 
 const ANN: &str = "ann.walker@example.org";
@@ -113,6 +115,41 @@ async fn the_work_of_an_admin_who_ends_it_is_entered_before_they_are_refused() {
     last.not_found();
     let member = Revoked::Member { clinic: uuid(&clinic), account: uuid(&admin.account), capabilities: 0 };
     assert_eq!(entered, [member]);
+}
+
+/// Sends a request that ends work at a clinic, and again while the first one has not committed. The ledger cannot be
+/// written before the third.
+async fn sends_beside_itself(app: &TestApp, send: impl AsyncFn() -> Answer) {
+    let mut sql = Sql::open(&app.database.backend);
+    let like = |table: &str| {
+        format!(
+            "UPDATE staff_members AS own SET ended_at = other.ended_at, version = other.version, mac = other.mac \
+             FROM {table} AS other WHERE (own.clinic_id, own.account_id) = (other.clinic_id, other.account_id)"
+        )
+    };
+    let file = path_of(app);
+    takes_away(&file);
+    sql.run("CREATE TABLE earlier AS SELECT * FROM staff_members");
+    send().await.expect(503);
+    sql.run("CREATE TABLE later AS SELECT * FROM staff_members");
+    sql.run(&like("earlier"));
+    beside(&app.database.backend, &like("later"), send()).await.expect(503);
+    puts_back(&file);
+    send().await.no_content();
+    assert_eq!(noted(app), 0);
+    sql.run("DROP TABLE earlier; DROP TABLE later");
+}
+
+#[actix_web::test]
+async fn the_end_of_work_is_entered_before_the_same_request_that_waited_for_it_is_answered() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, admin, therapist: thea, link, .. } = Clinic::open().await;
+    let clinic = admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id");
+    thea.delete(&format!("/v1/care-links/{link}")).send().await.no_content();
+    sends_beside_itself(&app, async || thea.act(&format!("/v1/clinics/{clinic}/leave")).send().await).await;
+    sends_beside_itself(&app, async || admin.delete(&format!("/v1/clinics/{clinic}")).send().await).await;
 }
 
 #[actix_web::test]

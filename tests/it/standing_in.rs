@@ -451,3 +451,27 @@ async fn a_therapist_whose_work_is_just_being_ended_names_nobody_who_stands_in()
     beside(&app.database.backend, &ends, names).await.not_found();
     assert_eq!(Sql::open(&app.database.backend).rows::<Count>("SELECT count(*) AS n FROM covers")[0].n, 0);
 }
+
+#[actix_web::test]
+async fn an_admin_whose_work_is_just_being_ended_ends_no_cover_and_reviews_no_emergency() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, admin, therapist: thea, ann, .. } = Clinic::open().await;
+    let id = clinic_of(&admin).await;
+    let tom = app.staff(&admin, "Tom Adler", &["care"]).await;
+    let cover = format!("/v1/clinics/{id}/covers/{}", new_id(&app));
+    thea.put(&cover, away(&app, &tom, 1)).send().await.created();
+    let broken = tom.post(&ann.of_theirs("/break-glass"), emergency()).send().await.ok();
+    let review = format!("/v1/clinics/{id}/emergencies/{}/review", broken.id());
+    let ends =
+        |who: &Person| format!("UPDATE staff_members SET ended_at = created_at WHERE account_id = '{}'", who.account);
+    let (sam, sue) =
+        (app.staff(&admin, "Sam Idris", &["admin"]).await, app.staff(&admin, "Sue Okafor", &["admin"]).await);
+    beside(&app.database.backend, &ends(&sam), sam.delete(&cover).send()).await.not_found();
+    beside(&app.database.backend, &ends(&sue), sue.act(&review).send()).await.not_found();
+    let mut sql = Sql::open(&app.database.backend);
+    for untouched in ["covers WHERE ended_at IS NULL", "emergencies WHERE reviewed_at IS NULL"] {
+        assert_eq!(sql.rows::<Count>(&format!("SELECT count(*) AS n FROM {untouched}"))[0].n, 1, "{untouched}");
+    }
+}
