@@ -189,6 +189,8 @@ fn accept(
     if !members::is_therapist_at(tx, link.clinic, therapist)? {
         return Err(Error::state("unavailable", ["answer_transfer"]));
     }
+    // Locked first: what leaves a grant meanwhile is not granted again.
+    access.lock(tx)?;
     let kept = if keep_grants { grants::list_read_by(tx, access, link.id)? } else { Vec::new() };
     links::end(tx, access, link)?;
     let reader = if let Some(there) = store::find_live_link(tx, access, therapist)? {

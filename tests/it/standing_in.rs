@@ -121,6 +121,25 @@ async fn what_a_transfer_keeps_is_in_the_feed_of_the_new_therapist_once_they_con
 }
 
 #[actix_web::test]
+async fn an_entry_that_just_leaves_a_grant_does_not_come_back_with_a_transfer_that_keeps_it() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, admin, therapist: thea, ann, link, .. } = Clinic::open().await;
+    let tom = app.staff(&admin, "Tom Adler", &["care"]).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    ann.opens(&entry, &["text"], &thea).await;
+    offers(&thea, &link, &tom).await.ok();
+    // As it leaves when older words of it are restored.
+    let leaves = "SELECT patient_id FROM patient_heads FOR UPDATE; DELETE FROM grant_items";
+    let agrees = answers(&ann, &link, json!({ "accept": true, "keep_grants": true }));
+    beside(&app.database.backend, leaves, agrees).await.ok();
+    ann.linked_to(&tom).await;
+    assert!(tom.finds(&ann).await.is_empty());
+    tom.reads(&ann, &format!("/entries/{entry}")).await.not_found();
+}
+
+#[actix_web::test]
 async fn a_transfer_that_is_declined_or_taken_back_changes_nothing() {
     let clinic = Clinic::open().await;
     let (ann, thea, link) = (&clinic.ann, &clinic.therapist, &clinic.link);
