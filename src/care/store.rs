@@ -10,8 +10,8 @@ use diesel::prelude::*;
 
 pub use clinics::{
     Member, Telling, asks_factor, clinic_docs, count_members, find_factor_rule, find_member, find_telling,
-    find_to_tell, first_clinic, hold_member, hold_members, insert_clinic, insert_member, list_members, memberships,
-    update_member, update_telling,
+    find_to_tell, first_clinic, hold_clinic, hold_member, hold_members, hold_some_members, insert_clinic,
+    insert_member, list_members, memberships, update_member, update_telling,
 };
 pub use covers::{
     CoverRow, CoverTelling, count_covers, find_cover, find_cover_telling, find_cover_to_tell, hold_cover,

@@ -8,7 +8,7 @@ use crate::authentic;
 use crate::care::{Access, Write};
 use crate::changes::Bytes;
 use crate::db::schema::devices;
-use crate::db::{At, Stored, Tx, columns};
+use crate::db::{At, Stored, Tx, columns, hold_name};
 use crate::kernel::id::{Device, Patient, Session};
 use crate::kernel::{Id, Result};
 use crate::vault::{Keys, Purpose, SealContext};
@@ -149,10 +149,12 @@ pub fn update(
     Ok(row)
 }
 
-/// Retires every other device, of any patient, with the address of this keyed hash.
+/// Retires every other device, of any patient, with the address of this keyed hash. Of devices that take one address at
+/// once, the last one keeps it: the address is held until the unit ends.
 ///
 /// Spans patients: rests on the partial index `devices_reach`.
 pub fn retire_others(tx: &mut Tx<'_>, keep: Id<Device>, reach: &[u8], now: Timestamp) -> Result<()> {
+    hold_name(tx, "push address", reach)?;
     let same = devices::table.filter(devices::reach_key.eq(reach)).filter(devices::id.ne(keep));
     diesel::update(same)
         .set((devices::retired_at.eq(Some(At(now))), devices::reach_key.eq(None::<Vec<u8>>)))

@@ -19,7 +19,8 @@ impl SetLimit {
         Self { name, most }
     }
 
-    /// Admits another row to a set that has `present` rows.
+    /// Admits another row to a set that has `present` rows. The unit counts them once it holds the owner of the set
+    /// (the patient's head, the account, the clinic, a member): else requests at once pass the limit together.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::model::ProofPurpose;
 use crate::db::authentic::checked;
 use crate::db::schema::{address_proofs, letters};
-use crate::db::{At, Stored, Tx, columns};
+use crate::db::{At, Stored, Tx, columns, hold_name};
 use crate::kernel::id::{Account, AddressProof, Letter};
 use crate::kernel::{Id, Result};
 use crate::{authentic, locked};
@@ -115,6 +115,15 @@ pub(super) fn delete_done(tx: &mut Tx<'_>, before: Timestamp, most: i64) -> Resu
         .select(letters::id)
         .load(tx.conn())?;
     Ok(diesel::delete(letters::table.filter(letters::id.eq_any(&old))).execute(tx.conn())?)
+}
+
+/// Holds what proofs are counted by until the unit ends: the account that asks for one, and the address. No account may
+/// have that address, so there is no row to lock, and the same is done for every address.
+pub(super) fn hold_counts(tx: &mut Tx<'_>, account: Option<Id<Account>>, email_key: &[u8]) -> Result<()> {
+    if let Some(account) = account {
+        hold_name(tx, "proofs of an account", account.uuid().as_bytes())?;
+    }
+    hold_name(tx, "proofs of an address", email_key)
 }
 
 /// Counts the proofs of an address for a purpose that were made after `since`.

@@ -9,7 +9,7 @@ use super::model::{InvitationDoc, Invitee};
 use super::store::{self, InvitationRow, NewInvitation};
 use crate::care::clinics::{clinic_for, where_may};
 use crate::care::model::Capabilities;
-use crate::care::store::{count_members, memberships};
+use crate::care::store::{count_members, hold_clinic, memberships};
 use crate::changes::{self, Closed};
 use crate::db::Tx;
 use crate::identity::actions::email_key;
@@ -94,6 +94,8 @@ pub(super) fn seal(
 ///
 /// As [`clinic_for`]; [`Error::LimitReached`].
 pub fn invite(tx: &mut Tx<'_>, live: &Live<Staff>, new: &NewInvitation) -> Result<InvitationRow> {
+    // Invitations of a clinic are counted one after the other.
+    hold_clinic(tx, new.clinic)?;
     let works = memberships(tx, live.account())?;
     clinic_for(&works, Some(new.clinic), |may| new.invitee.invited_by(may))?;
     let since = live.now().saturating_sub(LIFETIME).unwrap_or(Timestamp::MIN);

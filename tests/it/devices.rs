@@ -10,6 +10,7 @@ use crate::support::app::{TestApp, new_id};
 use crate::support::journal::with;
 use crate::support::people::{Clinic, Person, again};
 use crate::support::requests::devices::phone;
+use crate::support::sql::at_once;
 
 fn path(person: &Person, id: &str) -> String {
     person.my(&format!("/devices/{id}"))
@@ -136,6 +137,22 @@ async fn an_address_in_another_spelling_is_the_same_address() {
     let made = ann.put(&path(&ann, &id), mail("lee@exämple.org")).send().await.created();
     let same = ann.put(&path(&ann, &id), mail("lee@EXÄMPLE.org.")).send().await.ok();
     assert_eq!(same.body, made.body);
+}
+
+#[actix_web::test]
+async fn a_phone_that_registers_for_two_patients_at_once_is_reached_for_one() {
+    let Clinic { app, therapist: thea, ann, .. } = Clinic::open().await;
+    let ben = app.patient(&thea, "Ben Roth").await;
+    let both = [&ann, &ben].map(|person| (person, path(person, &new_id(&app))));
+    let puts = both.each_ref().map(|(person, path)| person.put(path, phone("handed-on")).send());
+    for answer in at_once(&app.database.backend, "changes", puts).await {
+        answer.created();
+    }
+    let mut reached = 0;
+    for (person, path) in &both {
+        reached += usize::from(person.get(path).send().await.ok().body["reachable"] == true);
+    }
+    assert_eq!(reached, 1);
 }
 
 #[actix_web::test]

@@ -13,10 +13,13 @@ use diesel::sql_types::BigInt;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp, new_id};
+use crate::account_life::{ANN, Scene};
+use crate::support::app::{Answer, Call, TestApp, new_id};
 use crate::support::journal::{grant, reflection, two, with};
 use crate::support::people::{Clinic, PASSPHRASE, Person, completed};
-use crate::support::sql::Sql;
+use crate::support::protocols::clinic_of;
+use crate::support::sql::{Sql, at_once};
+use crate::support::world::away;
 use crate::tasks::settled;
 
 /// What keeps a table small.
@@ -310,6 +313,82 @@ async fn assignments_care_links_members_and_zones_are_limited() {
     let (n, answer) = refused.expect("the history of zones ends");
     assert_eq!(n, 499, "with the first there are 500");
     refused_by(answer, "zone_changes");
+}
+
+/// Sends two requests for the last place of a set: one gets it, the other one is refused by name.
+async fn one_is_refused(app: &TestApp, (table, limit): (&str, &str), requests: [Call; 2]) {
+    let mut answers = at_once(&app.database.backend, table, requests.map(Call::send)).await;
+    answers.sort_by_key(|answer| answer.status);
+    let refused = answers.pop().unwrap();
+    answers.pop().unwrap().created();
+    refused_by(refused, limit);
+}
+
+#[actix_web::test]
+async fn requests_at_once_do_not_pass_a_limit_together() {
+    let Clinic { app, admin, therapist: tess, ann, .. } = Clinic::open().await;
+    let mut sql = Sql::open(&app.database.backend);
+
+    let clinic = clinic_of(&admin).await;
+    let tom = app.staff(&admin, "Tom Adler", &["care"]).await;
+    let cover = |n: i64| tess.put(&format!("/v1/clinics/{clinic}/covers/{}", new_id(&app)), away(&app, &tom, n));
+    cover(1).send().await.created();
+    let columns = "id=id, clinic_id, therapist_id, colleague_id, version, created_at, starts_at, ends_at, mac";
+    fill(&app, "covers", columns, 49);
+    one_is_refused(&app, ("covers", "covers"), [cover(2), cover(3)]).await;
+    assert_eq!(count(&mut sql, "covers"), 50);
+
+    let device = |token: &str| {
+        let phone = crate::support::requests::devices::phone(token);
+        ann.put(&ann.my(&format!("/devices/{}", new_id(&app))), phone)
+    };
+    for n in 0..19 {
+        device(&format!("token-{n}")).send().await.created();
+    }
+    one_is_refused(&app, ("devices", "devices"), [device("one"), device("another")]).await;
+    assert_eq!(count(&mut sql, "devices"), 20);
+
+    let invites = |who: &Person, wish: Value| who.post("/v1/invitations", wish);
+    let colleague = || invites(&admin, json!({ "kind": "staff", "capabilities": ["care"] }));
+    fill(&app, "staff_members", "clinic_id, account_id=id, capabilities, created_at, version, mac", 999);
+    one_is_refused(&app, ("invitations", "clinic_members"), [colleague(), colleague()]).await;
+    sql.run("DELETE FROM staff_members WHERE account_id NOT IN (SELECT id FROM accounts)");
+
+    // A clinic's are counted together, whoever invites.
+    let columns = "id=id, code_hash=bytes, clinic_id, inviter_id, doc, created_at, expires_at, mac";
+    fill(&app, "invitations", columns, 4999);
+    let patient = invites(&tess, json!({ "kind": "patient" }));
+    one_is_refused(&app, ("invitations", "invitations"), [colleague(), patient]).await;
+    assert_eq!(count(&mut sql, "invitations"), 5000);
+}
+
+#[actix_web::test]
+async fn codes_that_are_asked_for_at_once_are_not_more_than_an_hour_allows() {
+    let Scene { app, ann, .. } = Scene::open_with(|_| {}).await;
+    let backend = &app.database.backend;
+    let mut sql = Sql::open(backend);
+
+    // The answer is the same whether a letter leaves or not.
+    let forgets = || app.post("/v1/auth/passphrase-reset", json!({ "email": ANN }));
+    for _ in 0..4 {
+        forgets().send().await.expect(202);
+    }
+    for answer in at_once(backend, "address_proofs", [forgets().send(), forgets().send()]).await {
+        answer.expect(202);
+    }
+    assert_eq!(count(&mut sql, "address_proofs"), 5);
+    sql.run("DELETE FROM address_proofs");
+
+    let again = || ann.act("/v1/me/email/verification");
+    again().send().await.ok();
+    let columns = "id=id, code_hash=bytes, purpose, email_key=bytes, account_id, created_at, expires_at, mac";
+    fill(&app, "address_proofs", columns, 9);
+    let other = ann.post("/v1/me/email", json!({ "email": "ann@new.example.org", "passphrase": PASSPHRASE }));
+    let answers = at_once(backend, "address_proofs", [again().send(), other.send()]).await;
+    let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 429]);
+    assert_eq!(count(&mut sql, "address_proofs"), 10);
 }
 
 /// The bytes in the head of the only patient, and those that are in the tables.

@@ -34,6 +34,13 @@ pub fn insert_clinic(tx: &mut Tx<'_>, id: Id<Clinic>, doc: &[u8], now: Timestamp
     Ok(())
 }
 
+/// Holds a clinic until the unit ends, before what is limited at a clinic is counted. It is held before its members.
+pub fn hold_clinic(tx: &mut Tx<'_>, id: Id<Clinic>) -> Result<()> {
+    let own = clinics::table.filter(clinics::id.eq(id)).select(clinics::id);
+    let _held: Vec<Id<Clinic>> = locked!(tx, for_no_key_update, own)?;
+    Ok(())
+}
+
 /// Finds the sealed documents of clinics with their versions, in no order.
 pub fn clinic_docs(tx: &mut Tx<'_>, ids: &[Id<Clinic>]) -> Result<Vec<(Id<Clinic>, i64, Vec<u8>)>> {
     Ok(clinics::table
@@ -122,6 +129,18 @@ pub fn hold_member(tx: &mut Tx<'_>, clinic: Id<Clinic>, account: Id<Account>) ->
         .select(columns::<Stored<Member>>());
     let rows: Vec<Stored<Member>> = locked!(tx, for_share, own)?;
     Ok(checked(tx, rows)?.pop())
+}
+
+/// Holds some members of a clinic, present or former, by account, until a writing unit ends: before what is limited for
+/// one of them is counted. Whoever ends their work or takes a capability waits, too.
+pub fn hold_some_members(tx: &mut Tx<'_>, clinic: Id<Clinic>, accounts: &[Id<Account>]) -> Result<()> {
+    let some = staff_members::table
+        .filter(staff_members::clinic_id.eq(clinic))
+        .filter(staff_members::account_id.eq_any(accounts.iter().copied()))
+        .order(staff_members::account_id)
+        .select(staff_members::account_id);
+    let _held: Vec<Id<Account>> = locked!(tx, for_update, some)?;
+    Ok(())
 }
 
 /// Lists a page of a clinic's members, by account, after `after`.

@@ -6,6 +6,7 @@ use afterglow::db::Backend;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
+use futures_util::future::join_all;
 
 use super::database::Count;
 
@@ -73,13 +74,28 @@ impl Sql {
 /// Does `work` while a unit of somebody else has done `statements` and has not committed yet. It commits once a statement
 /// of the work waits for it, or after a while. On PostgreSQL only: SQLite has one writer.
 pub async fn beside<T>(backend: &Backend, statements: &str, work: impl Future<Output = T>) -> T {
+    beside_until(backend, statements, 1, work).await
+}
+
+/// Does both works, and lets nothing be stored in `table` until each waits for a lock: if neither waits for the other, both
+/// have counted by then what is there. SQLite has one writer, and nothing is held there.
+pub async fn at_once<T>(backend: &Backend, table: &str, works: [impl Future<Output = T>; 2]) -> Vec<T> {
+    let both = join_all(works);
+    match backend {
+        Backend::Sqlite(_) => both.await,
+        Backend::Postgres(_) => beside_until(backend, &format!("LOCK TABLE {table} IN SHARE MODE"), 2, both).await,
+    }
+}
+
+/// As [`beside`], but it commits once `waiting` statements of the work wait.
+async fn beside_until<T>(backend: &Backend, statements: &str, waiting: i64, work: impl Future<Output = T>) -> T {
     let (mut other, mut looks) = (Sql::open(backend), Sql::open(backend));
     other.run(&format!("BEGIN; {statements}"));
     let commits = async {
         let waits = "SELECT count(*) AS n FROM pg_stat_activity \
             WHERE datname = current_database() AND wait_event_type = 'Lock'";
         for _ in 0..500 {
-            if looks.rows::<Count>(waits)[0].n > 0 {
+            if looks.rows::<Count>(waits)[0].n >= waiting {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
