@@ -187,7 +187,8 @@ pub(super) fn put_in_place(
         Some(mut card) if announced && !card.doc.planned.push && card.state(now) == "due" => {
             card.doc.planned.push = lighter.push;
             card.version = tx.version_after(card.version);
-            prompts::update(tx, access, &card)?;
+            // It may come due at this moment, which the prompt that it replaces has done.
+            prompts::update_all(tx, access, &[&prompts::seal(access, &card)?])?;
             access.record(tx, Change::new(Entity::Prompt, card.id, card.version, Op::Update))?;
             card
         }

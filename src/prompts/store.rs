@@ -1,4 +1,9 @@
 //! Prompt rows: the sealed document, and the clear columns that the workers scan.
+//!
+//! What changes the document holds the patient's head. Workers mark prompts without it ([`mark`]), so on PostgreSQL a
+//! prompt may be marked between the reading of its row and the update. No update undoes a mark: what the patient does
+//! leaves the time of the mark as it stands ([`update`]), and what was decided for a prompt that had not come due is
+//! decided again ([`update_all`]).
 
 mod many;
 mod waiting;
@@ -216,20 +221,22 @@ fn insert_row(tx: &mut Tx<'_>, access: &Access<Write>, row: &PromptRow) -> Resul
     Ok(())
 }
 
-/// Stores a changed prompt; `prompt.version` is the new one.
+/// Stores a changed prompt, whether or not it was marked since it was read; `prompt.version` is the new one.
 pub fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) -> Result<()> {
     update_row(tx, access, &seal(access, prompt)?)
 }
 
 fn update_row(tx: &mut Tx<'_>, access: &Access<Write>, row: &PromptRow) -> Result<()> {
     let own = prompts::table.filter(prompts::patient_id.eq(access.patient())).filter(prompts::id.eq(row.id));
+    // One that waits has not come due. For any other the time at which it did stays, also if a worker has just set it.
+    let waits = row.next_action_at().map(|_| prompts::fired_at.eq(row.fired_at));
     Prepared(diesel::update(own).set((
         prompts::doc.eq(&row.doc),
         prompts::stage.eq(row.stage),
         prompts::due_at.eq(row.due_at),
         prompts::expires_at.eq(row.expires_at),
         prompts::next_action_at.eq(row.next_action_at()),
-        prompts::fired_at.eq(row.fired_at),
+        waits,
         prompts::version.eq(row.version),
         prompts::updated_at.eq(At(access.now())),
     )))

@@ -80,6 +80,7 @@ mod lighter;
 mod limits;
 mod lists;
 mod lateness;
+mod marked_meanwhile;
 mod matrix;
 mod migrations;
 mod offline;
