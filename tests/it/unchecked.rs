@@ -53,6 +53,7 @@ const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("care/store/covers.rs", "update_cover_telling", "covers", "the same"),
     ("care/store/emergencies.rs", "hold_emergency", "emergencies", "only locks; find_emergency reads the row"),
     ("care/store/clinics.rs", "count_members", "staff_members", "a limit"),
+    ("care/store/clinics.rs", "hold_some_members", "staff_members", "only locks; memberships reads the rows"),
     ("care/store/clinics.rs", "find_to_tell", "staff_members", "columns that decide on no access"),
     ("care/store/clinics.rs", "find_telling", "staff_members", "the same"),
     ("care/store/clinics.rs", "update_telling", "staff_members", "the same"),
