@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 
 use super::access::{Access, Role};
-use super::clinics::{hold_as_admin, require_admin, where_may};
+use super::clinics::{hold_as_admin, require_admin};
 use super::links;
 use super::model::Capabilities;
 use super::people::SealedNames;
@@ -139,18 +139,33 @@ pub(super) fn end_temporary(
     Ok(())
 }
 
-/// Checks that every clinic which this account administers has another admin.
+/// Checks that every clinic which this account administers has another admin. The account is held, and joins no clinic
+/// until the unit ends.
 ///
 /// # Errors
 ///
 /// [`Error::State`] when one would be left without.
 pub fn check_replaceable(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
     let works = store::memberships(tx, account)?;
-    for (clinic, _) in works.into_iter().filter(|(_, may)| may.admin()) {
-        let members = store::hold_members(tx, clinic)?;
+    for (clinic, _) in works.iter().filter(|(_, may)| may.admin()) {
+        let members = store::hold_members(tx, *clinic)?;
         require_other_admin(tx, &members, account)?;
     }
-    Ok(())
+    hold_as_found(tx, account, &works)
+}
+
+/// Holds an account that was found to work at these clinics, so that it joins no other one until the unit ends. Members
+/// are held before accounts.
+///
+/// # Errors
+///
+/// [`Error::Transient`] when that has changed meanwhile: the unit then decides again.
+fn hold_as_found(tx: &mut Tx<'_>, account: Id<Account>, works: &[(Id<Clinic>, Capabilities)]) -> Result<()> {
+    identity::hold_enabled(tx, account)?;
+    if store::memberships(tx, account)? == works {
+        return Ok(());
+    }
+    Err(Error::Transient("an account has just joined or left a clinic".into()))
 }
 
 /// Lets `account` go as an admin only if another one is left whose account is not disabled.
@@ -271,12 +286,16 @@ fn manageable(tx: &mut Tx<'_>, live: &Live<Staff>, (clinic, account): (Id<Clinic
     if account == live.account() {
         return Err(Error::state("own_account", ["update_member"]));
     }
-    // Held, so that they join no other clinic meanwhile.
-    identity::hold_enabled(tx, account)?;
-    let administered = where_may(&store::memberships(tx, live.account())?, Capabilities::admin);
-    if store::memberships(tx, account)?.iter().any(|(at, _)| !administered.contains(at)) {
-        return Err(Error::state("works_elsewhere", ["update_member"]));
+    let works = store::memberships(tx, account)?;
+    for (at, _) in works.iter().filter(|(at, _)| *at != clinic) {
+        // Held, so that the caller stays an admin there: a clinic keeps one whose account is not disabled.
+        let own = store::hold_member(tx, *at, live.account())?;
+        let is_admin = own.is_some_and(|own| own.ended_at.is_none() && own.may().admin());
+        if !is_admin {
+            return Err(Error::state("works_elsewhere", ["update_member"]));
+        }
     }
+    hold_as_found(tx, account, &works)?;
     Ok(member)
 }
 

@@ -442,3 +442,54 @@ async fn somebody_whose_account_is_just_being_disabled_takes_no_other_clinic_on(
     beside(&app.database.backend, &disables, joins).await.expect(401).refused("unauthenticated");
     assert!(member(&hanna, &clinic_of(&hanna).await, &thea).await.is_none());
 }
+
+/// Ends the work of somebody at a clinic, or lets it go on as it was.
+fn work_ends(who: &Person, clinic: &str, ended_at: &str) -> String {
+    let row = format!("account_id = '{}' AND clinic_id = '{clinic}'", who.account);
+    format!("UPDATE staff_members SET ended_at = {ended_at} WHERE {row}")
+}
+
+#[actix_web::test]
+async fn somebody_who_is_just_becoming_the_only_admin_of_another_clinic_does_not_disable_their_account() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, therapist: thea, .. } = Clinic::open().await;
+    let hanna = another_clinic(&app).await;
+    let code = hanna.code_for_staff(&["admin"]).await;
+    let theirs = clinic_of(&hanna).await;
+    thea.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
+    hanna.act(&format!("/v1/clinics/{theirs}/leave")).send().await.no_content();
+    Sql::open(&app.database.backend).run(&work_ends(&thea, &theirs, "created_at"));
+    // As one who joins does it.
+    let holds = format!("SELECT id FROM accounts WHERE id = '{}' FOR UPDATE", thea.account);
+    let joins = format!("{holds}; {}", work_ends(&thea, &theirs, "NULL"));
+    let disables = thea.post("/v1/me/disable", json!({ "passphrase": PASSPHRASE })).send();
+    let refused = beside(&app.database.backend, &joins, disables).await.expect(409);
+    assert_eq!(refused.body["state"], "last_admin");
+    assert!(member(&thea, &theirs, &thea).await.is_some());
+}
+
+#[actix_web::test]
+async fn an_admin_who_is_just_leaving_a_clinic_does_not_disable_its_other_admin_through_a_second_clinic() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, admin, .. } = Clinic::open().await;
+    let sam = app.staff(&admin, "Sam Idris", &["admin"]).await;
+    let hanna = another_clinic(&app).await;
+    let ours = clinic_of(&admin).await;
+    for (who, may) in [(&admin, "admin"), (&sam, "duty")] {
+        let code = hanna.code_for_staff(&[may]).await;
+        who.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
+    }
+    let theirs = clinic_of(&hanna).await;
+    let act = |what: &str| admin.act(&format!("/v1/clinics/{theirs}/members/{}/{what}", sam.account)).send();
+    // Who administers both clinics may.
+    act("disable").await.ok();
+    act("enable").await.ok();
+    let leaves = work_ends(&admin, &ours, "created_at");
+    let refused = beside(&app.database.backend, &leaves, act("disable")).await.expect(409);
+    assert_eq!(refused.body["state"], "works_elsewhere");
+    assert_eq!(member(&hanna, &theirs, &sam).await.unwrap()["disabled"], json!(false));
+}
