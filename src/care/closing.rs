@@ -34,8 +34,8 @@ const ACT: &str = "clinic_closed";
 ///
 /// # Errors
 ///
-/// [`Error::StepUp`] and [`crate::kernel::Code::KeyReused`], before anything ends; when database, keyring or ledger
-/// cannot be reached.
+/// [`Error::StepUp`] and [`crate::kernel::Code::KeyReused`], before anything ends; [`Error::Damaged`] when one of the
+/// next links does not fit its MAC; when database, keyring or ledger cannot be reached.
 pub async fn end_links(
     state: &State,
     caller: &Claimed<Guarded<Staff>>,
@@ -116,7 +116,7 @@ fn end_portion(
 /// # Errors
 ///
 /// [`Error::NotFound`] when the caller never worked there; as [`hold_as_admin`]; [`Error::State`] when a patient
-/// has come meanwhile.
+/// has come meanwhile; [`Error::Damaged`] when a link that does not fit its MAC is left.
 pub fn close(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<()> {
     let members = match hold_as_admin(tx, live, clinic) {
         Err(Error::NotFound) if was_closed(tx, live, clinic)? => {

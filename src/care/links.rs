@@ -25,7 +25,8 @@ use crate::vault::{Keys, Vault};
 ///
 /// # Errors
 ///
-/// [`Code::AlreadyLinked`], with the existing link; [`Error::LimitReached`].
+/// [`Code::AlreadyLinked`], with the existing link; [`Error::Damaged`] when that cannot be read;
+/// [`Error::LimitReached`].
 pub fn accept(
     tx: &mut Tx<'_>,
     access: &Access<Write>,

@@ -144,9 +144,9 @@ pub(super) fn end_temporary(
 ///
 /// # Errors
 ///
-/// [`Error::State`] when one would be left without.
+/// [`Error::State`] when one would be left without; [`Error::Damaged`] when a membership does not fit its MAC.
 pub fn check_replaceable(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
-    let works = store::memberships(tx, account)?;
+    let works = store::all_memberships(tx, account)?;
     for (clinic, _) in works.iter().filter(|(_, may)| may.admin()) {
         let members = store::hold_members(tx, *clinic)?;
         require_other_admin(tx, &members, account)?;
@@ -159,10 +159,11 @@ pub fn check_replaceable(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`Error::Transient`] when that has changed meanwhile: the unit then decides again.
+/// [`Error::Transient`] when that has changed meanwhile: the unit then decides again; [`Error::Damaged`] when a
+/// membership does not fit its MAC.
 fn hold_as_found(tx: &mut Tx<'_>, account: Id<Account>, works: &[(Id<Clinic>, Capabilities)]) -> Result<()> {
     identity::hold_enabled(tx, account)?;
-    if store::memberships(tx, account)? == works {
+    if store::all_memberships(tx, account)? == works {
         return Ok(());
     }
     Err(Error::Transient("an account has just joined or left a clinic".into()))
@@ -191,7 +192,8 @@ pub fn is_therapist_at(tx: &mut Tx<'_>, clinic: Id<Clinic>, account: Id<Account>
 /// # Errors
 ///
 /// [`Error::NotFound`] when they never worked there; [`Error::State`] when the clinic would be left without an admin,
-/// or while the caller has care links there: each is first transferred or ended.
+/// or while the caller has care links there: each is first transferred or ended; [`Error::Damaged`] when one of them
+/// does not fit its MAC.
 pub fn leave(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<()> {
     let account = live.account();
     // A repetition, too, is answered once the end stands in the ledger, also one that waited for the first request.
@@ -202,7 +204,7 @@ pub fn leave(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<
     let members = store::hold_members(tx, clinic)?;
     let Some(member) = members.iter().find(|member| member.account_id == account).copied() else { return Ok(()) };
     require_other_admin(tx, &members, account)?;
-    if !store::hold_links_of(tx, clinic, account)?.is_empty() {
+    if !store::hold_all_links_of(tx, clinic, account)?.is_empty() {
         return Err(Error::state("open_links", ["end_care_link", "offer_transfer"]));
     }
     end_temporary(tx, (clinic, account), Capabilities::NONE, live.now())?;
@@ -237,7 +239,8 @@ pub async fn keys_of_member(
 /// # Errors
 ///
 /// [`Error::NotFound`] when they do not work there; [`Error::State`] for the caller's own account, and for one that
-/// also works at a clinic of which the caller is no admin: it is not this clinic's alone.
+/// also works at a clinic of which the caller is no admin: it is not this clinic's alone; [`Error::Damaged`] when it
+/// cannot be read where they work.
 pub fn set_disabled(
     tx: &mut Tx<'_>,
     (vault, keys): (&Vault, Option<&Keys>),
@@ -267,7 +270,8 @@ pub fn set_disabled(
 /// # Errors
 ///
 /// [`Error::NotFound`] when they do not work there; [`Error::State`] for the caller's own account, and for one that
-/// also works at a clinic of which the caller is no admin: it is not this clinic's alone.
+/// also works at a clinic of which the caller is no admin: it is not this clinic's alone; [`Error::Damaged`] when it
+/// cannot be read where they work.
 pub fn manage_account(
     tx: &mut Tx<'_>,
     vault: (&Vault, Option<&Keys>),
@@ -286,7 +290,7 @@ fn manageable(tx: &mut Tx<'_>, live: &Live<Staff>, (clinic, account): (Id<Clinic
     if account == live.account() {
         return Err(Error::state("own_account", ["update_member"]));
     }
-    let works = store::memberships(tx, account)?;
+    let works = store::all_memberships(tx, account)?;
     for (at, _) in works.iter().filter(|(at, _)| *at != clinic) {
         // Held, so that the caller stays an admin there: a clinic keeps one whose account is not disabled.
         let own = store::hold_member(tx, *at, live.account())?;
@@ -316,12 +320,12 @@ fn note_managed(
 ///
 /// # Errors
 ///
-/// When the database cannot be written.
+/// When the database cannot be written; [`Error::Damaged`] when a membership or a link does not fit its MAC.
 pub fn end_links_of(tx: &mut Tx<'_>, planner: &dyn Planner, account: Id<Account>, now: Timestamp) -> Result<()> {
-    for (clinic, _) in store::memberships(tx, account)? {
+    for (clinic, _) in store::all_memberships(tx, account)? {
         // Nobody is let in by them meanwhile.
         store::hold_members(tx, clinic)?;
-        for link in store::hold_links_of(tx, clinic, account)? {
+        for link in store::hold_all_links_of(tx, clinic, account)? {
             let access = Access::new(link.patient, Role::Server, None, None, now);
             WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, &link))?;
         }

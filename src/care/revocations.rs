@@ -6,7 +6,8 @@
 //! threads, what is noted is entered, and the notes go. What a crash left between the two is entered at the next start,
 //! before a revocation that is repeated is answered, and with any other revocation. A repetition that changes nothing,
 //! or is refused, asks for it as well ([`Tx::follow_up`]). An entry may therefore stand twice; its number and patient
-//! tell, or its instant and what it names.
+//! tell, or its instant and what it names. Of a row that does not fit its MAC the note is believed: an entry too many
+//! closes something, one too few would leave it open.
 //!
 //! Sessions and the addresses of calendars are not in it: all of them end when a new epoch begins. That a grant left
 //! some entries out, or that an entry was deleted, is not in it either. `tests/it/revocations.rs` lists the operations.
@@ -21,11 +22,10 @@ use uuid::Uuid;
 
 use super::access::{Access, Read};
 use super::grants::{self, GrantDoc};
-use super::store::{find_consent_doc, find_link, find_member};
+use super::store::{find_consent_doc, find_link, find_linked_therapist, find_member};
 use crate::changes::{self, Closed, Closing, Entity, Revocation};
 use crate::db::{Db, FollowUp, Tx};
 use crate::identity::has_factor;
-use crate::kernel::id::{CareLink, Grant, Patient};
 use crate::kernel::{Error, Id, Result};
 use crate::vault::{Keys, LedgerFile};
 
@@ -242,8 +242,8 @@ fn read(tx: &mut Tx<'_>) -> Result<(Noted, Vec<LedgerEntry>)> {
 
 fn entry(tx: &mut Tx<'_>, one: &Revocation) -> Result<Option<LedgerEntry>> {
     let ended = match one.entity {
-        Entity::Grant => grant(tx, one.patient, one.id.typed())?,
-        Entity::CareLink => care_link(tx, one.id.typed())?,
+        Entity::Grant => grant(tx, one)?,
+        Entity::CareLink => care_link(tx, one)?,
         Entity::Consent => consent(tx, one)?,
         Entity::Settings => made_at(tx, one)?.map(|at| (at, Revoked::Activity)),
         Entity::Device => made_at(tx, one)?.map(|at| (at, Revoked::Device { device: one.id.uuid() })),
@@ -260,17 +260,22 @@ fn made_at(tx: &mut Tx<'_>, one: &Revocation) -> Result<Option<Timestamp>> {
     Ok(changes::find_version(tx, one.patient, one.seq)?.map(|(_, at)| at))
 }
 
-fn grant(tx: &mut Tx<'_>, patient: Id<Patient>, id: Id<Grant>) -> Result<Option<(Timestamp, Revoked)>> {
-    let access = Access::<Read>::for_server(patient, None, Timestamp::UNIX_EPOCH);
-    let Some(row) = grants::store::find(tx, &access, id)? else { return Ok(None) };
-    let revoked = Revoked::Grant { grant: id.uuid(), doc: STANDARD.encode(&row.doc) };
-    Ok(row.key.closed_at.map(|at| (at.0, revoked)))
+fn grant(tx: &mut Tx<'_>, one: &Revocation) -> Result<Option<(Timestamp, Revoked)>> {
+    let (access, id) = (Access::<Read>::for_server(one.patient, None, Timestamp::UNIX_EPOCH), one.id.typed());
+    let ended = match grants::store::find(tx, &access, id)? {
+        Some(row) => row.key.closed_at.map(|at| (at.0, row.doc)),
+        None => made_at(tx, one)?.zip(grants::store::find_doc(tx, &access, id)?),
+    };
+    Ok(ended.map(|(at, doc)| (at, Revoked::Grant { grant: id.uuid(), doc: STANDARD.encode(&doc) })))
 }
 
-fn care_link(tx: &mut Tx<'_>, id: Id<CareLink>) -> Result<Option<(Timestamp, Revoked)>> {
-    let Some(link) = find_link(tx, id)? else { return Ok(None) };
-    let revoked = Revoked::CareLink { link: id.uuid(), therapist: link.therapist.uuid() };
-    Ok(link.ended_at.map(|at| (at.0, revoked)))
+fn care_link(tx: &mut Tx<'_>, one: &Revocation) -> Result<Option<(Timestamp, Revoked)>> {
+    let id = one.id.typed();
+    let ended = match find_link(tx, id)? {
+        Some(link) => link.ended_at.map(|at| (at.0, link.therapist)),
+        None => made_at(tx, one)?.zip(find_linked_therapist(tx, id)?),
+    };
+    Ok(ended.map(|(at, who)| (at, Revoked::CareLink { link: id.uuid(), therapist: who.uuid() })))
 }
 
 fn consent(tx: &mut Tx<'_>, one: &Revocation) -> Result<Option<(Timestamp, Revoked)>> {

@@ -9,8 +9,8 @@ mod transfers;
 use diesel::prelude::*;
 
 pub use clinics::{
-    Member, Telling, asks_factor, clinic_docs, count_members, find_factor_rule, find_member, find_telling,
-    find_to_tell, first_clinic, hold_clinic, hold_member, hold_members, hold_some_members, insert_clinic,
+    Member, Telling, all_memberships, asks_factor, clinic_docs, count_members, find_factor_rule, find_member,
+    find_telling, find_to_tell, first_clinic, hold_clinic, hold_member, hold_members, hold_some_members, insert_clinic,
     insert_member, list_members, memberships, update_member, update_telling,
 };
 pub use covers::{
@@ -23,9 +23,9 @@ pub use emergencies::{
 };
 pub use links::{
     Link, LinkRow, PatientRow, count_live_links, count_patients, find_link, find_link_of, find_link_with,
-    find_live_link, find_patient, hold_link, hold_links_at, hold_links_between, hold_links_of, insert_link,
-    list_active_links, list_clinics_of, list_linked, list_links_of_patient, list_links_of_therapist, list_patients_at,
-    list_roster, mark_active, mark_ended,
+    find_linked_therapist, find_live_link, find_patient, hold_all_links_of, hold_link, hold_links_at,
+    hold_links_between, hold_links_of, insert_link, list_active_links, list_clinics_of, list_linked,
+    list_links_of_patient, list_links_of_therapist, list_patients_at, list_roster, mark_active, mark_ended,
 };
 pub use transfers::{TransferRow, find_transfer, find_transfer_for, list_offered, put_transfer, update_transfer};
 

@@ -3,9 +3,12 @@
 //! Write access to the database must not give access to a patient. Each row that decides carries a MAC over every
 //! column that decides, its keys and states included, under a key that is not in the database. A row is read as a
 //! [`Stored`], which gives its content only after the check, and is written with the `signed` values of its type. A row
-//! that does not fit its MAC is taken for absent; one log line and a metric tell of it.
+//! that does not fit its MAC is taken for absent; one log line and a metric tell of it. Where an absent row would allow
+//! or end something, [`all_checked`] refuses instead.
 //!
 //! A MAC does not show that a row is an older one, restored as a whole.
+
+use uuid::Uuid;
 
 use super::row_key::RowKey;
 use super::types::At;
@@ -57,6 +60,21 @@ impl<R: Authentic> Stored<R> {
 /// As [`Stored::checked`].
 pub fn checked<R: Authentic>(tx: &Tx<'_>, rows: Vec<Stored<R>>) -> Result<Vec<R>> {
     rows.into_iter().filter_map(|row| row.checked(tx).transpose()).collect()
+}
+
+/// Returns `rows` if all of them fit their MACs: where one that is taken for absent would allow or end something.
+/// `name` gives the id by which the operator finds one that does not.
+///
+/// # Errors
+///
+/// [`Error::Damaged`] for the first that does not fit; those of [`Stored::checked`].
+pub fn all_checked<R: Authentic>(tx: &Tx<'_>, rows: Vec<Stored<R>>, name: impl Fn(&R) -> Uuid) -> Result<Vec<R>> {
+    let mut all = Vec::with_capacity(rows.len());
+    for row in rows {
+        let damaged = Error::Damaged(R::TABLE, name(&row.row));
+        all.push(row.checked(tx)?.ok_or(damaged)?);
+    }
+    Ok(all)
 }
 
 /// Computes the MAC of a row that is about to be written.

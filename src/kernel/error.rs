@@ -59,7 +59,8 @@ pub enum Error {
     StorageFull,
     /// The unit of work may be run again from its start (deadlock, lost connection). Becomes 503 if it escapes.
     Transient(Box<dyn StdError + Send + Sync>),
-    /// A sealed value of the row with this id, in the table of that name, does not open.
+    /// A sealed value of the row with this id, in the table of that name, does not open, or the row does not fit its
+    /// MAC and must not be taken for absent.
     Damaged(&'static str, Uuid),
     /// A fault of the server. Clients see a request id only.
     Internal(Box<dyn StdError + Send + Sync>),

@@ -102,7 +102,7 @@ fn get_open(tx: &mut Tx<'_>, hash: &[u8], email: &[u8], now: Timestamp) -> Resul
 /// # Errors
 ///
 /// [`Code::CodeInvalid`](crate::kernel::Code::CodeInvalid) for a code that is unknown, used or expired, or is of another
-/// account.
+/// account; [`Error::Damaged`] when it cannot be read where they work, or what is to end there.
 pub async fn redeem(
     state: &State,
     passwords: &Passwords,

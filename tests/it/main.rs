@@ -140,6 +140,7 @@ mod stream;
 mod subscriptions;
 mod tables;
 mod taken_back;
+mod taken_for_none;
 mod tails;
 mod tasks;
 mod time_zones;

@@ -15,7 +15,7 @@ use crate::support::sql::{Sql, beside};
 use crate::support::world::{another_clinic, away, emergency};
 
 /// The clinic where this admin works.
-async fn clinic_of(admin: &Person) -> String {
+pub async fn clinic_of(admin: &Person) -> String {
     admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id")
 }
 

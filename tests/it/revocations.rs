@@ -161,6 +161,30 @@ async fn what_is_owed_to_the_ledger_is_entered_before_a_repetition_is_answered_a
 }
 
 #[actix_web::test]
+async fn what_is_owed_to_the_ledger_is_entered_also_if_its_row_cannot_be_read_by_then() {
+    let app = TestApp::start_on_disk().await;
+    let (theo, ann) = two(&app).await;
+    let (_, first) = share(&ann, &theo).await;
+    let (_, second) = share(&ann, &theo).await;
+    let link = ann.care_links().await[0]["id"].as_str().unwrap().to_owned();
+    let file = path_of(&app);
+    takes_away(&file);
+    revoke(&ann, &first, 503).await;
+    ann.delete(&format!("/v1/care-links/{link}")).send().await.expect(503);
+    // The MACs cover the versions.
+    let mut sql = Sql::open(&app.database.backend);
+    let (of_grant, of_link) = (sql.id(&first), sql.id(&link));
+    sql.run(&format!("UPDATE grants SET version = version + 1 WHERE id = {of_grant}"));
+    sql.run(&format!("UPDATE care_links SET version = version + 1 WHERE id = {of_link}"));
+    puts_back(&file);
+    drop((sql, theo, ann));
+    let app = app.restart().await;
+    assert_eq!(entered(&app), [first, link, second]);
+    assert_eq!(noted(&app), 0);
+    doc(&app, &ledger(&app).0[0]).await;
+}
+
+#[actix_web::test]
 async fn a_line_that_was_cut_or_forged_is_no_entry_and_takes_none_with_it() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;

@@ -125,26 +125,28 @@ fn without_revoked(
     let compared = || rules.iter().filter(|(key, _)| made(key) >= first);
     let since = compared().map(|(key, _)| made(key)).min().unwrap_or(i64::MAX);
     ends.retain(|(number, _)| *number > since);
-    let mut revoked = open_revoked(tx, access, &ends)?;
-    revoked.retain(|(_, doc)| doc.target == Target::Entry(entry));
+    let revoked = open_revoked(tx, access, &ends)?;
+    // One that cannot be read may have been of this entry.
+    let is_of = |doc: &GrantDoc, reader: Reader| doc.target == Target::Entry(entry) && doc.reader.overlaps(reader);
     let is_out = |key: &GrantKey, reader: Reader| {
-        revoked.iter().any(|(number, doc)| *number > made(key) && doc.reader.overlaps(reader))
+        let mut later = revoked.iter().filter(|(number, _)| *number > made(key));
+        later.any(|(_, doc)| doc.as_ref().is_none_or(|doc| is_of(doc, reader)))
     };
     Ok(compared().filter(|(key, reader)| !is_out(key, *reader)).map(|(key, _)| key.id).collect())
 }
 
 /// Lists the grants that were revoked after the change `seen`, without those that expired: that is no decision. Returns
-/// `None` if there are more than can be compared with.
+/// `None` if there are more than can be compared with, or one cannot be read.
 ///
 /// # Errors
 ///
-/// When they cannot be read.
+/// When the database fails.
 pub fn list_revoked_since(tx: &mut Tx<'_>, access: &Access<Write>, seen: i64) -> Result<Option<Vec<GrantDoc>>> {
     let ends = list_ends_since(tx, access, seen)?;
     if seen < first_compared(&ends) {
         return Ok(None);
     }
-    Ok(Some(open_revoked(tx, access, &ends)?.into_iter().map(|(_, doc)| doc).collect()))
+    Ok(open_revoked(tx, access, &ends)?.into_iter().map(|(_, doc)| doc).collect())
 }
 
 /// A grant that was ended, after the number of that change.
@@ -162,17 +164,25 @@ fn first_compared(ends: &[GrantEnd]) -> i64 {
     ends.get(COMPARED).map_or(i64::MIN, |(number, _)| *number)
 }
 
-/// Opens grants that were ended, without those that expired, each with the number of its end.
-fn open_revoked(tx: &mut Tx<'_>, access: &Access<Write>, ends: &[GrantEnd]) -> Result<Vec<(i64, GrantDoc)>> {
+/// Opens grants that were ended, without those that expired, each with the number of its end; `None` of one that does
+/// not open or whose row does not fit its MAC.
+fn open_revoked(tx: &mut Tx<'_>, access: &Access<Write>, ends: &[GrantEnd]) -> Result<Vec<(i64, Option<GrantDoc>)>> {
     // Of two ends of one grant the newest counts.
     let ends: BTreeMap<Id<Grant>, i64> = ends.iter().rev().map(|(number, id)| (*id, *number)).collect();
     let ids: Vec<Id<Grant>> = ends.keys().copied().collect();
-    let mut revoked = Vec::new();
+    let mut rows = BTreeMap::new();
     for some in ids.chunks(AT_ONCE) {
-        for row in store::list_among(tx, access, some)? {
-            let expired = row.key.expires_at.zip(row.key.closed_at).is_some_and(|(until, closed)| until.0 <= closed.0);
-            let doc = Error::skip_damaged(open(access.keys()?, access.patient(), &row))?.filter(|_| !expired);
-            revoked.extend(ends.get(&row.key.id).copied().zip(doc));
+        rows.extend(store::list_among(tx, access, some)?.into_iter().map(|row| (row.key.id, row)));
+    }
+    let mut revoked = Vec::with_capacity(ends.len());
+    for (id, number) in ends {
+        let Some(row) = rows.get(&id) else {
+            revoked.push((number, None));
+            continue;
+        };
+        let expired = row.key.expires_at.zip(row.key.closed_at).is_some_and(|(until, closed)| until.0 <= closed.0);
+        if !expired {
+            revoked.push((number, Error::skip_damaged(open(access.keys()?, access.patient(), row))?));
         }
     }
     Ok(revoked)

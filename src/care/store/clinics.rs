@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 
 use crate::care::model::Capabilities;
-use crate::db::authentic::checked;
+use crate::db::authentic::{all_checked, checked};
 use crate::db::schema::{clinics, staff_members};
 use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Account, Clinic, Patient, Session};
@@ -87,6 +87,22 @@ pub fn memberships(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<(Id<Clin
         .select(columns::<Stored<Member>>())
         .load(tx.conn())?;
     Ok(checked(tx, rows)?.iter().map(|member| (member.clinic_id, member.may())).collect())
+}
+
+/// Lists what [`memberships`] does, where one that is left out would allow something.
+///
+/// # Errors
+///
+/// [`Error::Damaged`](crate::kernel::Error::Damaged) when a membership, present or former, does not fit its MAC.
+pub fn all_memberships(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<(Id<Clinic>, Capabilities)>> {
+    let rows: Vec<Stored<Member>> = staff_members::table
+        .filter(staff_members::account_id.eq(account))
+        .order(staff_members::clinic_id)
+        .select(columns::<Stored<Member>>())
+        .load(tx.conn())?;
+    let all = all_checked(tx, rows, |member| member.clinic_id.uuid())?;
+    let present = all.iter().filter(|member| member.ended_at.is_none());
+    Ok(present.map(|member| (member.clinic_id, member.may())).collect())
 }
 
 /// Lists every member of a clinic by account, and holds them until a writing unit ends. Meanwhile nobody comes: those

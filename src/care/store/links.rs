@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::care::access::{Access, Write};
 use crate::care::model::LinkState;
-use crate::db::authentic::checked;
+use crate::db::authentic::{all_checked, checked};
 use crate::db::schema::{care_links, patients};
 use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient};
@@ -139,6 +139,14 @@ fn links_of(tx: &Tx<'_>, found: Vec<Found>) -> Result<Vec<Link>> {
     Ok(links)
 }
 
+/// As [`links_of`], for what a link that is left out would allow or end.
+fn all_links_of(tx: &Tx<'_>, found: Vec<Found>) -> Result<Vec<Link>> {
+    let (links, patients): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    let links = all_checked(tx, links, |link| link.id.uuid())?;
+    let patients = all_checked(tx, patients, |patient| patient.id.uuid())?;
+    links.iter().zip(&patients).map(|(link, patient)| Link::of(link, patient)).collect()
+}
+
 /// Finds a link by its id.
 pub fn find_link(tx: &mut Tx<'_>, id: Id<CareLink>) -> Result<Option<Link>> {
     let found: Vec<Found> = links!(care_links::id.eq(id)).load(tx.conn())?;
@@ -165,7 +173,23 @@ pub fn hold_link(tx: &mut Tx<'_>, id: Id<CareLink>, account: Id<Account>) -> Res
 }
 
 /// Lists the links of a therapist at a clinic that have not ended, by patient, and holds them until the unit ends.
+/// Those that do not fit their MACs are left out: they cannot be ended, and nobody reads over them.
 pub fn hold_links_of(tx: &mut Tx<'_>, clinic: Id<Clinic>, therapist: Id<Account>) -> Result<Vec<Link>> {
+    let found = hold_found_of(tx, clinic, therapist)?;
+    links_of(tx, found)
+}
+
+/// Lists what [`hold_links_of`] does, before a step that is taken only if none is left.
+///
+/// # Errors
+///
+/// [`Error::Damaged`] when one does not fit its MAC.
+pub fn hold_all_links_of(tx: &mut Tx<'_>, clinic: Id<Clinic>, therapist: Id<Account>) -> Result<Vec<Link>> {
+    let found = hold_found_of(tx, clinic, therapist)?;
+    all_links_of(tx, found)
+}
+
+fn hold_found_of(tx: &mut Tx<'_>, clinic: Id<Clinic>, therapist: Id<Account>) -> Result<Vec<Found>> {
     let held: Vec<Id<CareLink>> = locked!(
         tx,
         for_update,
@@ -176,11 +200,14 @@ pub fn hold_links_of(tx: &mut Tx<'_>, clinic: Id<Clinic>, therapist: Id<Account>
             .order(care_links::patient_id)
             .select(care_links::id)
     )?;
-    let found: Vec<Found> = links!(care_links::id.eq_any(held)).order(care_links::patient_id).load(tx.conn())?;
-    links_of(tx, found)
+    Ok(links!(care_links::id.eq_any(held)).order(care_links::patient_id).load(tx.conn())?)
 }
 
 /// Lists links at a clinic that have not ended, at most `most`, by patient, and holds them until the unit ends.
+///
+/// # Errors
+///
+/// [`Error::Damaged`] when one does not fit its MAC: a clinic closes only if none is left.
 pub fn hold_links_at(tx: &mut Tx<'_>, clinic: Id<Clinic>, most: i64) -> Result<Vec<Link>> {
     let held: Vec<Id<CareLink>> = locked!(
         tx,
@@ -193,7 +220,7 @@ pub fn hold_links_at(tx: &mut Tx<'_>, clinic: Id<Clinic>, most: i64) -> Result<V
             .select(care_links::id)
     )?;
     let found: Vec<Found> = links!(care_links::id.eq_any(held)).order(care_links::patient_id).load(tx.conn())?;
-    links_of(tx, found)
+    all_links_of(tx, found)
 }
 
 /// Lists the patients of links at a clinic that have not ended, at most `most`. Ids only, from rows that are not
@@ -208,7 +235,11 @@ pub fn list_linked(tx: &mut Tx<'_>, clinic: Id<Clinic>, most: i64) -> Result<Vec
         .load(tx.conn())?)
 }
 
-/// Finds the link of this patient and therapist that has not ended.
+/// Finds the link of this patient and therapist that has not ended, before one is made.
+///
+/// # Errors
+///
+/// [`Error::Damaged`] when it does not fit its MAC.
 pub fn find_live_link(tx: &mut Tx<'_>, access: &Access<Write>, therapist: Id<Account>) -> Result<Option<Id<CareLink>>> {
     let found: Vec<Stored<LinkRow>> = care_links::table
         .filter(care_links::patient_id.eq(access.patient()))
@@ -216,7 +247,13 @@ pub fn find_live_link(tx: &mut Tx<'_>, access: &Access<Write>, therapist: Id<Acc
         .filter(care_links::state.ne(LinkState::Ended.name()))
         .select(columns::<Stored<LinkRow>>())
         .load(tx.conn())?;
-    Ok(checked(tx, found)?.first().map(|link| link.id))
+    Ok(all_checked(tx, found, |link| link.id.uuid())?.first().map(|link| link.id))
+}
+
+/// Finds the therapist of a link for the revocation ledger, from a row that is not checked.
+pub fn find_linked_therapist(tx: &mut Tx<'_>, id: Id<CareLink>) -> Result<Option<Id<Account>>> {
+    let own = care_links::table.filter(care_links::id.eq(id)).select(care_links::therapist_id);
+    Ok(own.first(tx.conn()).optional()?)
 }
 
 /// Counts the links of the patient that have not ended.

@@ -50,11 +50,14 @@ pub(in crate::identity) fn end_guard(tx: &mut Tx<'_>, id: Id<Account>) -> Result
     Ok(())
 }
 
-/// Returns those of `ids` that are disabled.
+/// Returns those of `ids` that are disabled: those that nobody logs in to. An account that does not fit its MAC is
+/// among them.
 pub fn list_disabled(tx: &mut Tx<'_>, ids: &[Id<Account>]) -> Result<HashSet<Id<Account>>> {
     let rows: Vec<Stored<AccountRow>> = accounts::table
         .filter(accounts::id.eq_any(ids.iter().copied()))
         .select(columns::<Stored<AccountRow>>())
         .load(tx.conn())?;
-    Ok(checked(tx, rows)?.iter().filter(|row| row.disabled_at.is_some()).map(|row| row.id).collect())
+    let rows = checked(tx, rows)?;
+    let enabled: HashSet<_> = rows.iter().filter(|row| row.disabled_at.is_none()).map(|row| row.id).collect();
+    Ok(ids.iter().copied().filter(|id| !enabled.contains(id)).collect())
 }
