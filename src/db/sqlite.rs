@@ -34,12 +34,14 @@ pub(super) fn connect(path: &Path, role: Role) -> Result<SqliteConnection> {
         Role::Writer => {
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=0;"
         }
-        Role::Reader => "PRAGMA query_only=ON; PRAGMA cache_size=-16384;",
+        // Of a file of up to 2 GB (the most that SQLite maps) pages are read where they lie, without a system call: a list
+        // takes 0.9 times as long. Not by the writer, which knows its pages: it would only follow each growth of the file, and
+        // a create would take 1.05 times as long.
+        Role::Reader => "PRAGMA query_only=ON; PRAGMA cache_size=-16384; PRAGMA mmap_size=2147418112;",
     };
     conn.batch_execute(BUSY_TIMEOUT)?;
-    // MEMORY: the pages that a savepoint would restore are not written to a file of their own. Of a file of up to 2 GB
-    // (the most that SQLite maps) pages are read where they lie, without a system call.
-    conn.batch_execute("PRAGMA foreign_keys=ON; PRAGMA mmap_size=2147418112; PRAGMA temp_store=MEMORY;")?;
+    // MEMORY: the pages that a savepoint would restore are not written to a file of their own.
+    conn.batch_execute("PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;")?;
     conn.batch_execute(pragmas)?;
     Ok(conn)
 }
