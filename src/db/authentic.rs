@@ -4,7 +4,8 @@
 //! column that decides, its keys and states included, under a key that is not in the database. A row is read as a
 //! [`Stored`], which gives its content only after the check, and is written with the `signed` values of its type. A row
 //! that does not fit its MAC is taken for absent; one log line and a metric tell of it. Where an absent row would allow
-//! or end something, [`all_checked`] refuses instead.
+//! or end something, [`all_checked`] refuses instead. A statement with a limit is read by [`checked_page`]: fewer rows
+//! than were asked for mean that there are no more, not that one was taken for absent.
 //!
 //! A MAC does not show that a row is an older one, restored as a whole.
 
@@ -60,6 +61,73 @@ impl<R: Authentic> Stored<R> {
 /// As [`Stored::checked`].
 pub fn checked<R: Authentic>(tx: &Tx<'_>, rows: Vec<Stored<R>>) -> Result<Vec<R>> {
     rows.into_iter().filter_map(|row| row.checked(tx).transpose()).collect()
+}
+
+/// What a statement found for one row of a list: the [`Stored`] row that has the place in its order, alone or before
+/// what was read beside it.
+pub trait Unchecked {
+    /// The row.
+    type Row: Authentic;
+
+    /// Returns the row, not checked yet.
+    fn stored(&self) -> &Stored<Self::Row>;
+}
+
+impl<R: Authentic> Unchecked for Stored<R> {
+    type Row = R;
+
+    fn stored(&self) -> &Self {
+        self
+    }
+}
+impl<R: Authentic, B> Unchecked for (Stored<R>, B) {
+    type Row = R;
+
+    fn stored(&self) -> &Stored<R> {
+        &self.0
+    }
+}
+impl<R: Authentic, B, C> Unchecked for (Stored<R>, B, C) {
+    type Row = R;
+
+    fn stored(&self) -> &Stored<R> {
+        &self.0
+    }
+}
+
+/// The fewest rows that are read at once behind some that were taken for absent.
+const BEHIND: i64 = 200;
+
+/// Returns the next `most` rows after `after` that `check` leaves, or all that there are. Mostly that is one statement;
+/// where rows are taken for absent, more are read behind the last one. `read` lists the rows behind a place, in order
+/// and at most so many; `place` returns the place of one, which is not checked yet.
+///
+/// # Errors
+///
+/// Those of `read` and `check`; [`Error::Internal`] when `read` comes to the same place again.
+pub fn checked_page<F: Unchecked, K: Copy + PartialEq, T>(
+    tx: &mut Tx<'_>,
+    (mut after, most): (Option<K>, i64),
+    read: impl Fn(&mut Tx<'_>, Option<K>, i64) -> Result<Vec<F>>,
+    place: impl Fn(&F::Row) -> K,
+    check: impl Fn(&Tx<'_>, Vec<F>) -> Result<Vec<T>>,
+) -> Result<Vec<T>> {
+    let room = usize::try_from(most).unwrap_or(usize::MAX);
+    let (mut page, mut asked) = (Vec::new(), most);
+    loop {
+        let found = read(tx, after, asked)?;
+        let are_all = i64::try_from(found.len()).is_ok_and(|rows| rows < asked);
+        let last = found.last().map(|row| place(&row.stored().row));
+        page.extend(check(tx, found)?);
+        if are_all || page.len() >= room {
+            page.truncate(room);
+            return Ok(page);
+        }
+        if last == after {
+            return Err(Error::internal("a list does not go on behind its last row"));
+        }
+        (after, asked) = (last, most.max(BEHIND));
+    }
 }
 
 /// Returns `rows` if all of them fit their MACs: where one that is taken for absent would allow or end something.

@@ -9,6 +9,7 @@ use super::model::Invitee;
 use crate::authentic;
 use crate::care::access::{Access, Write};
 use crate::care::store::{PatientRow, find_member, hold_member};
+use crate::db::authentic::checked_page;
 use crate::db::schema::{invitations, patient_heads, patients, staff_resets};
 use crate::db::{At, Stored, Tx, columns};
 use crate::identity::list_disabled;
@@ -217,17 +218,20 @@ pub fn list_invitations(
     before: Option<Id<Invitation>>,
     limit: i64,
 ) -> Result<Vec<InvitationRow>> {
-    let of_staff =
-        invitations::clinic_id.eq_any(administered.iter().copied()).and(invitations::capabilities.is_not_null());
-    let found: Vec<Found> = invitations::table
-        .filter(invitations::clinic_id.eq_any(clinics.iter().copied()))
-        .filter(invitations::inviter_id.eq(inviter).or(of_staff))
-        .filter(invitations::id.lt(before.unwrap_or(Id::from_uuid(Uuid::max()))))
-        .order(invitations::id.desc())
-        .limit(limit)
-        .select((columns::<Stored<InvitationKey>>(), invitations::doc))
-        .load(tx.conn())?;
-    invitations_of(tx, found)
+    let read = |tx: &mut Tx<'_>, before: Option<Id<Invitation>>, limit: i64| {
+        let of_staff =
+            invitations::clinic_id.eq_any(administered.iter().copied()).and(invitations::capabilities.is_not_null());
+        let found: Vec<Found> = invitations::table
+            .filter(invitations::clinic_id.eq_any(clinics.iter().copied()))
+            .filter(invitations::inviter_id.eq(inviter).or(of_staff))
+            .filter(invitations::id.lt(before.unwrap_or(Id::from_uuid(Uuid::max()))))
+            .order(invitations::id.desc())
+            .limit(limit)
+            .select((columns::<Stored<InvitationKey>>(), invitations::doc))
+            .load(tx.conn())?;
+        Ok(found)
+    };
+    checked_page(tx, (before, limit), read, |key: &InvitationKey| key.id, invitations_of)
 }
 
 authentic! {

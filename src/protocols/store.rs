@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::model::{VersionState, place};
 use crate::authentic;
-use crate::db::authentic::checked;
+use crate::db::authentic::{checked, checked_page};
 use crate::db::schema::{clinic_plans, protocols};
 use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Clinic, ClinicProtocol};
@@ -140,19 +140,22 @@ pub fn list_newest(
     after: Option<Id<ClinicProtocol>>,
     limit: i64,
 ) -> Result<Vec<VersionRow>> {
-    let newer = diesel::alias!(protocols as newer);
-    let superseded = newer
-        .filter(newer.field(protocols::id).eq(protocols::id))
-        .filter(newer.field(protocols::number).gt(protocols::number));
-    let of = protocols::table
-        .filter(protocols::clinic_id.eq(clinic))
-        .filter(protocols::id.gt(after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()))))
-        .filter(not(exists(superseded)))
-        .order(protocols::id)
-        .limit(limit)
-        .select((columns::<Stored<VersionKey>>(), protocols::doc));
-    let found: Vec<Found> = Both(of).load(tx.conn())?;
-    rows_of(tx, found)
+    let read = |tx: &mut Tx<'_>, after: Option<Id<ClinicProtocol>>, limit: i64| {
+        let newer = diesel::alias!(protocols as newer);
+        let superseded = newer
+            .filter(newer.field(protocols::id).eq(protocols::id))
+            .filter(newer.field(protocols::number).gt(protocols::number));
+        let of = protocols::table
+            .filter(protocols::clinic_id.eq(clinic))
+            .filter(protocols::id.gt(after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()))))
+            .filter(not(exists(superseded)))
+            .order(protocols::id)
+            .limit(limit)
+            .select((columns::<Stored<VersionKey>>(), protocols::doc));
+        let found: Vec<Found> = Both(of).load(tx.conn())?;
+        Ok(found)
+    };
+    checked_page(tx, (after, limit), read, |key: &VersionKey| key.id, rows_of)
 }
 
 /// Counts the versions of the protocols of a clinic.

@@ -23,7 +23,7 @@ use crate::journal::comments::actions::CommentRow;
 use crate::journal::comments::store as comment_rows;
 use crate::journal::store::EntryTable;
 use crate::kernel::id::{Any, Patient};
-use crate::kernel::page::{PageRequest, SMALL};
+use crate::kernel::page::SMALL;
 use crate::kernel::{Error, Id, Result, Text};
 use crate::prompts::store::{self as prompts, PromptRow};
 use crate::settings::{SettingsRow, find_settings};
@@ -141,8 +141,8 @@ pub fn find_pulled(tx: &mut Tx<'_>, access: &Access<Read>, kind: Kind, ids: &[Id
     comments(tx, access, found)
 }
 
-/// Lists the next things of a phase of a first pull, at most `rows`, each with its place in the order of the phase. What
-/// is deleted is left out; its place is told all the same.
+/// Lists the next things of a phase of a first pull, `rows` of them or all that there are, each with its place in the
+/// order of the phase. What is deleted is left out; its place is told all the same.
 ///
 /// # Errors
 ///
@@ -168,11 +168,8 @@ pub fn list(
             by_id(found.into_iter().map(grant))
         }
         Phase::All(Kind::Assignment) => {
-            let page = PageRequest {
-                limit: crate::kernel::page::Limit::default(),
-                after: after.map(|(_, id)| Id::from_uuid(id)),
-            };
-            by_id(assignment_rows::list(tx, access, page)?.into_iter().map(assignment))
+            let found = assignment_rows::list(tx, access, after.map(|(_, id)| Id::from_uuid(id)), rows)?;
+            by_id(found.into_iter().map(assignment))
         }
         Phase::All(Kind::Comment) => {
             let found = comment_rows::list_all(tx, access, Id::from_uuid(after_id), rows)?;

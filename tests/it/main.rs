@@ -42,6 +42,7 @@ mod compression;
 mod consents;
 mod copy;
 mod cors;
+mod damaged_pages;
 mod db;
 mod delivery;
 mod demo;

@@ -7,6 +7,7 @@ mod visible;
 
 use diesel::prelude::*;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 pub use self::items::{Item, delete_item, delete_item_everywhere, insert_item, insert_items, list_items, move_item};
 pub use self::receipts::{
@@ -21,7 +22,7 @@ use crate::care::Access;
 use crate::care::access::Write;
 use crate::care::store::LinkRow;
 use crate::changes;
-use crate::db::authentic::checked;
+use crate::db::authentic::{checked, checked_page};
 use crate::db::schema::{care_links, grant_items, grant_readers, grants, team_grants};
 use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Account, Any, CareLink, Grant, Patient};
@@ -60,15 +61,18 @@ pub fn list_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Grant>]) -> 
 
 /// Lists the patient's grants, in descending order of their ids, after `after`.
 pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Option<Id<Grant>>, rows: i64) -> Result<Vec<GrantRow>> {
-    let mut query = grants::table
-        .filter(grants::patient_id.eq(access.patient()))
-        .select((columns::<Stored<GrantKey>>(), grants::doc))
-        .into_boxed();
-    if let Some(after) = after {
-        query = query.filter(grants::id.lt(after));
-    }
-    let found: Vec<Found> = query.order(grants::id.desc()).limit(rows).load(tx.conn())?;
-    grants_of(tx, found)
+    let read = |tx: &mut Tx<'_>, after: Option<Id<Grant>>, rows: i64| {
+        let mut query = grants::table
+            .filter(grants::patient_id.eq(access.patient()))
+            .select((columns::<Stored<GrantKey>>(), grants::doc))
+            .into_boxed();
+        if let Some(after) = after {
+            query = query.filter(grants::id.lt(after));
+        }
+        let found: Vec<Found> = query.order(grants::id.desc()).limit(rows).load(tx.conn())?;
+        Ok(found)
+    };
+    checked_page(tx, (after, rows), read, |key: &GrantKey| key.id, grants_of)
 }
 
 /// Lists all grants of the patient without their documents, ended ones too, in no order.
@@ -86,20 +90,30 @@ pub fn list_to<A>(
     after: Option<Id<Grant>>,
     rows: i64,
 ) -> Result<Vec<GrantRow>> {
-    let of_grant = grant_readers::patient_id.eq(grants::patient_id).and(grant_readers::grant_id.eq(grants::id));
-    let mut query = grants::table
-        .inner_join(grant_readers::table.on(of_grant))
-        .filter(grants::patient_id.eq(access.patient()))
-        .filter(grant_readers::link_id.eq(link))
-        .filter(grants::closed_at.is_null())
-        .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now()))))
-        .filter(grants::visible_from.is_null().or(grants::visible_from.le(At(access.now()))))
-        .select((columns::<Stored<ReaderRow>>(), (columns::<Stored<GrantKey>>(), grants::doc)))
-        .into_boxed();
-    if let Some(after) = after {
-        query = query.filter(grants::id.lt(after));
-    }
-    let found: Vec<(Stored<ReaderRow>, Found)> = query.order(grants::id.desc()).limit(rows).load(tx.conn())?;
+    let read = |tx: &mut Tx<'_>, after: Option<Id<Grant>>, rows: i64| {
+        let of_grant = grant_readers::patient_id.eq(grants::patient_id).and(grant_readers::grant_id.eq(grants::id));
+        let mut query = grants::table
+            .inner_join(grant_readers::table.on(of_grant))
+            .filter(grants::patient_id.eq(access.patient()))
+            .filter(grant_readers::link_id.eq(link))
+            .filter(grants::closed_at.is_null())
+            .filter(grants::expires_at.is_null().or(grants::expires_at.gt(At(access.now()))))
+            .filter(grants::visible_from.is_null().or(grants::visible_from.le(At(access.now()))))
+            .select((columns::<Stored<ReaderRow>>(), (columns::<Stored<GrantKey>>(), grants::doc)))
+            .into_boxed();
+        if let Some(after) = after {
+            query = query.filter(grants::id.lt(after));
+        }
+        let found: Vec<Named> = query.order(grants::id.desc()).limit(rows).load(tx.conn())?;
+        Ok(found)
+    };
+    checked_page(tx, (after, rows), read, |reader: &ReaderRow| reader.grant_id, named_of)
+}
+
+/// A grant with the row that names its reader.
+type Named = (Stored<ReaderRow>, Found);
+
+fn named_of(tx: &Tx<'_>, found: Vec<Named>) -> Result<Vec<GrantRow>> {
     let mut named = Vec::with_capacity(found.len());
     for (reader, grant) in found {
         if reader.checked(tx)?.is_some() {
@@ -230,20 +244,39 @@ pub fn list_by_rule_among(tx: &mut Tx<'_>, access: &Access<Write>, ids: &[Id<Gra
 
 /// Lists the grants that have expired and were not ended: as many as one unit closes.
 pub fn list_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<GrantKey>> {
-    let expired = open!(access).filter(grants::expires_at.le(At(access.now())));
-    let some = expired.order(grants::id).limit(200).select(columns::<Stored<GrantKey>>());
-    let found: Vec<Stored<GrantKey>> = some.load(tx.conn())?;
-    checked(tx, found)
+    let read = |tx: &mut Tx<'_>, after: Option<Id<Grant>>, rows: i64| {
+        let found: Vec<Stored<GrantKey>> = open!(access)
+            .filter(grants::expires_at.le(At(access.now())))
+            .filter(grants::id.gt(after.unwrap_or(Id::from_uuid(Uuid::nil()))))
+            .order(grants::id)
+            .limit(rows)
+            .select(columns::<Stored<GrantKey>>())
+            .load(tx.conn())?;
+        Ok(found)
+    };
+    checked_page(tx, (None, 200), read, |key: &GrantKey| key.id, checked)
 }
 
-/// Lists patients with grants that have expired and were not ended, at most `most`. Ids only, from rows that are not
-/// checked.
+/// Lists patients with grants that have expired and were not ended, from the `most` that expired first. Those that do
+/// not fit their MACs are not ended, and keep no others from it.
 ///
 /// Spans patients: rests on the index `grants_expiry`.
 pub fn list_patients_with_expired(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<Id<Patient>>> {
-    let expired = grants::table.filter(grants::closed_at.is_null()).filter(grants::expires_at.le(At(now)));
-    let mut patients: Vec<Id<Patient>> =
-        expired.order(grants::expires_at).limit(most).select(grants::patient_id).load(tx.conn())?;
+    let read = |tx: &mut Tx<'_>, after: Option<(Option<At>, Id<Grant>)>, rows: i64| {
+        let (at, id) = after.unwrap_or((None, Id::from_uuid(Uuid::nil())));
+        let at = at.unwrap_or(At(Timestamp::UNIX_EPOCH));
+        let found: Vec<Stored<GrantKey>> = grants::table
+            .filter(grants::closed_at.is_null())
+            .filter(grants::expires_at.le(At(now)))
+            .filter(grants::expires_at.gt(at).or(grants::expires_at.eq(at).and(grants::id.gt(id))))
+            .order((grants::expires_at, grants::id))
+            .limit(rows)
+            .select(columns::<Stored<GrantKey>>())
+            .load(tx.conn())?;
+        Ok(found)
+    };
+    let expired = checked_page(tx, (None, most), read, |key: &GrantKey| (key.expires_at, key.id), checked)?;
+    let mut patients: Vec<Id<Patient>> = expired.iter().map(|key| key.patient_id).collect();
     patients.sort_unstable();
     patients.dedup();
     Ok(patients)

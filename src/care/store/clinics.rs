@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 
 use crate::care::model::Capabilities;
-use crate::db::authentic::{all_checked, checked};
+use crate::db::authentic::{all_checked, checked, checked_page};
 use crate::db::schema::{clinics, staff_members};
 use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Account, Clinic, Patient, Session};
@@ -166,15 +166,18 @@ pub fn list_members(
     after: Option<Id<Account>>,
     limit: i64,
 ) -> Result<Vec<Member>> {
-    let rows: Vec<Stored<Member>> = staff_members::table
-        .filter(staff_members::clinic_id.eq(clinic))
-        .filter(staff_members::ended_at.is_null())
-        .filter(staff_members::account_id.gt(after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()))))
-        .order(staff_members::account_id)
-        .limit(limit)
-        .select(columns::<Stored<Member>>())
-        .load(tx.conn())?;
-    checked(tx, rows)
+    let read = |tx: &mut Tx<'_>, after: Option<Id<Account>>, limit: i64| {
+        let rows: Vec<Stored<Member>> = staff_members::table
+            .filter(staff_members::clinic_id.eq(clinic))
+            .filter(staff_members::ended_at.is_null())
+            .filter(staff_members::account_id.gt(after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()))))
+            .order(staff_members::account_id)
+            .limit(limit)
+            .select(columns::<Stored<Member>>())
+            .load(tx.conn())?;
+        Ok(rows)
+    };
+    checked_page(tx, (after, limit), read, |member: &Member| member.account_id, checked)
 }
 
 /// Counts the members of a clinic.

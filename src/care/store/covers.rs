@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::db::authentic::checked;
+use crate::db::authentic::{checked, checked_page};
 use crate::db::schema::covers;
 use crate::db::{At, Stored, Tx, columns};
 use crate::kernel::id::{Account, Clinic, Cover, Patient, Session};
@@ -105,17 +105,20 @@ pub fn list_covers(
     before: Option<Id<Cover>>,
     limit: i64,
 ) -> Result<Vec<CoverRow>> {
-    let here = covers::table
-        .filter(covers::clinic_id.eq(clinic))
-        .filter(covers::id.lt(before.unwrap_or(Id::from_uuid(Uuid::max()))))
-        .order(covers::id.desc())
-        .limit(limit)
-        .select(columns::<Stored<CoverRow>>());
-    let rows: Vec<Stored<CoverRow>> = match of {
-        Some(of) => here.filter(covers::therapist_id.eq(of).or(covers::colleague_id.eq(of))).load(tx.conn())?,
-        None => here.load(tx.conn())?,
+    let read = |tx: &mut Tx<'_>, before: Option<Id<Cover>>, limit: i64| {
+        let here = covers::table
+            .filter(covers::clinic_id.eq(clinic))
+            .filter(covers::id.lt(before.unwrap_or(Id::from_uuid(Uuid::max()))))
+            .order(covers::id.desc())
+            .limit(limit)
+            .select(columns::<Stored<CoverRow>>());
+        let rows: Vec<Stored<CoverRow>> = match of {
+            Some(of) => here.filter(covers::therapist_id.eq(of).or(covers::colleague_id.eq(of))).load(tx.conn())?,
+            None => here.load(tx.conn())?,
+        };
+        Ok(rows)
     };
-    checked(tx, rows)
+    checked_page(tx, (before, limit), read, |row: &CoverRow| row.id, checked)
 }
 
 /// Lists the clinics and therapists for whom a colleague stands in at `now`.

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::db::authentic::checked;
+use crate::db::authentic::{checked, checked_page};
 use crate::db::schema::emergencies;
 use crate::db::{At, Stored, Tx, columns};
 use crate::kernel::id::{Account, Clinic, Emergency, Patient};
@@ -109,14 +109,17 @@ pub fn list_emergencies(
     before: Option<Id<Emergency>>,
     limit: i64,
 ) -> Result<Vec<EmergencyRow>> {
-    let found: Vec<Found> = emergencies::table
-        .filter(emergencies::clinic_id.eq(clinic))
-        .filter(emergencies::id.lt(before.unwrap_or(Id::from_uuid(Uuid::max()))))
-        .order(emergencies::id.desc())
-        .limit(limit)
-        .select((columns::<Stored<EmergencyKey>>(), emergencies::doc))
-        .load(tx.conn())?;
-    rows_of(tx, found)
+    let read = |tx: &mut Tx<'_>, before: Option<Id<Emergency>>, limit: i64| {
+        let found: Vec<Found> = emergencies::table
+            .filter(emergencies::clinic_id.eq(clinic))
+            .filter(emergencies::id.lt(before.unwrap_or(Id::from_uuid(Uuid::max()))))
+            .order(emergencies::id.desc())
+            .limit(limit)
+            .select((columns::<Stored<EmergencyKey>>(), emergencies::doc))
+            .load(tx.conn())?;
+        Ok(found)
+    };
+    checked_page(tx, (before, limit), read, |key: &EmergencyKey| key.id, rows_of)
 }
 
 /// Lists the clinics for which `account` has an access to `patient` that is not over.

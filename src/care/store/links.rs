@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::care::access::{Access, Write};
 use crate::care::model::LinkState;
-use crate::db::authentic::{all_checked, checked};
+use crate::db::authentic::{all_checked, checked, checked_page};
 use crate::db::schema::{care_links, patients};
 use crate::db::{At, Both, Stored, Tx, columns};
 use crate::kernel::id::{Account, CareLink, Clinic, Patient};
@@ -328,12 +328,15 @@ pub fn list_links_of_patient(
     after: Option<Id<CareLink>>,
     limit: i64,
 ) -> Result<Vec<Link>> {
-    let found: Vec<Found> = links!(care_links::patient_id.eq(patient))
-        .filter(care_links::id.gt(after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()))))
-        .order(care_links::id)
-        .limit(limit)
-        .load(tx.conn())?;
-    links_of(tx, found)
+    let read = |tx: &mut Tx<'_>, after: Option<Id<CareLink>>, limit: i64| {
+        let found: Vec<Found> = links!(care_links::patient_id.eq(patient))
+            .filter(care_links::id.gt(after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()))))
+            .order(care_links::id)
+            .limit(limit)
+            .load(tx.conn())?;
+        Ok(found)
+    };
+    checked_page(tx, (after, limit), read, |link: &LinkRow| link.id, links_of)
 }
 
 /// Lists the active links of a patient, by id.
@@ -353,14 +356,17 @@ pub fn list_links_of_therapist(
     after: Option<Id<CareLink>>,
     limit: i64,
 ) -> Result<Vec<Link>> {
-    let found: Vec<Found> = links!(care_links::therapist_id.eq(therapist))
-        .filter(care_links::clinic_id.eq_any(clinics.iter().copied()))
-        .filter(care_links::state.ne(LinkState::Ended.name()))
-        .filter(care_links::id.gt(after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()))))
-        .order(care_links::id)
-        .limit(limit)
-        .load(tx.conn())?;
-    links_of(tx, found)
+    let read = |tx: &mut Tx<'_>, after: Option<Id<CareLink>>, limit: i64| {
+        let found: Vec<Found> = links!(care_links::therapist_id.eq(therapist))
+            .filter(care_links::clinic_id.eq_any(clinics.iter().copied()))
+            .filter(care_links::state.ne(LinkState::Ended.name()))
+            .filter(care_links::id.gt(after.unwrap_or(Id::from_uuid(uuid::Uuid::nil()))))
+            .order(care_links::id)
+            .limit(limit)
+            .load(tx.conn())?;
+        Ok(found)
+    };
+    checked_page(tx, (after, limit), read, |link: &LinkRow| link.id, links_of)
 }
 
 /// Lists the patients on a roster, after `after`: over an active link of one of `therapists` at a clinic of `care`, or

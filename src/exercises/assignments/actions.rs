@@ -187,7 +187,8 @@ pub fn list(
     access: &Access<Read>,
     page: PageRequest<Id<Assignment>>,
 ) -> Result<Page<KnownAssignment, Id<Assignment>>> {
-    let Page { items, next } = page.cut(store::list(tx, access, page)?, |row| row.doc.len(), |row| row.key.id);
+    let rows = store::list(tx, access, page.after, page.rows())?;
+    let Page { items, next } = page.cut(rows, |row| row.doc.len(), |row| row.key.id);
     for row in &items {
         access.returns(row.key.id.uuid());
     }

@@ -6,10 +6,10 @@ use crate::authentic;
 use crate::care::access::{Read, Write};
 use crate::care::store::LinkRow;
 use crate::care::{Access, Role};
+use crate::db::authentic::checked_page;
 use crate::db::schema::{assignments, care_links};
 use crate::db::{At, Stored, Tx, columns};
 use crate::kernel::id::{Account, Assignment, CareLink, Patient};
-use crate::kernel::page::PageRequest;
 use crate::kernel::{Id, Result};
 
 authentic! {
@@ -92,14 +92,22 @@ pub fn list_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Assignment>]
     assignments_of(tx, found)
 }
 
-/// Lists the assignments that are visible to the caller, in descending order of their ids.
-pub fn list<A>(tx: &mut Tx<'_>, access: &Access<A>, page: PageRequest<Id<Assignment>>) -> Result<Vec<AssignmentRow>> {
-    let mut query = known!(access);
-    if let Some(after) = page.after {
-        query = query.filter(assignments::id.lt(after));
-    }
-    let found: Vec<Found> = query.order(assignments::id.desc()).limit(page.rows()).load(tx.conn())?;
-    assignments_of(tx, found)
+/// Lists the assignments that are visible to the caller, in descending order of their ids, after `after`.
+pub fn list<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    after: Option<Id<Assignment>>,
+    rows: i64,
+) -> Result<Vec<AssignmentRow>> {
+    let read = |tx: &mut Tx<'_>, after: Option<Id<Assignment>>, rows: i64| {
+        let mut query = known!(access);
+        if let Some(after) = after {
+            query = query.filter(assignments::id.lt(after));
+        }
+        let found: Vec<Found> = query.order(assignments::id.desc()).limit(rows).load(tx.conn())?;
+        Ok(found)
+    };
+    checked_page(tx, (after, rows), read, |key: &AssignmentKey| key.id, assignments_of)
 }
 
 /// Lists all assignments of the patient without their documents, in no order.

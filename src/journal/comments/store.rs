@@ -4,12 +4,13 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::authentic;
 use crate::care::Access;
 use crate::care::access::Write;
 use crate::changes::Bytes;
-use crate::db::authentic::checked;
+use crate::db::authentic::{checked, checked_page};
 use crate::db::schema::comments;
 use crate::db::{At, Stored, Tx, columns};
 use crate::kernel::id::{Account, Any, CareLink, Comment, Entry, Patient};
@@ -90,10 +91,17 @@ pub fn list_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Comment>]) -
 
 /// Lists the comments on all of the patient's entries, by id, after `after`.
 pub fn list_all<A>(tx: &mut Tx<'_>, access: &Access<A>, after: Id<Comment>, rows: i64) -> Result<Vec<CommentRow>> {
-    let own = comments::table.filter(comments::patient_id.eq(access.patient())).filter(comments::id.gt(after));
-    let found: Vec<Found> =
-        own.order(comments::id).limit(rows).select((columns::<Stored<CommentKey>>(), comments::doc)).load(tx.conn())?;
-    comments_of(tx, found)
+    let read = |tx: &mut Tx<'_>, after: Option<Id<Comment>>, rows: i64| {
+        let found: Vec<Found> = comments::table
+            .filter(comments::patient_id.eq(access.patient()))
+            .filter(comments::id.gt(after.unwrap_or(Id::from_uuid(Uuid::nil()))))
+            .order(comments::id)
+            .limit(rows)
+            .select((columns::<Stored<CommentKey>>(), comments::doc))
+            .load(tx.conn())?;
+        Ok(found)
+    };
+    checked_page(tx, (Some(after), rows), read, |key: &CommentKey| key.id, comments_of)
 }
 
 /// Lists the comments on all of the patient's entries without their texts, in no order.
@@ -121,20 +129,24 @@ pub(super) fn list<A>(
     thread: Option<Id<CareLink>>,
     page: PageRequest<(Timestamp, Id<Comment>)>,
 ) -> Result<Vec<CommentRow>> {
-    let mut query = comments::table
-        .filter(comments::patient_id.eq(access.patient()))
-        .filter(comments::entry_id.eq(entry))
-        .select((columns::<Stored<CommentKey>>(), comments::doc))
-        .into_boxed();
-    if let Some(link) = thread {
-        query = query.filter(comments::link_id.eq(link)).filter(comments::held.eq(false));
-    }
-    if let Some((at, id)) = page.after {
-        let later = comments::created_at.gt(At(at)).or(comments::id.gt(id));
-        query = query.filter(comments::created_at.ge(At(at))).filter(later);
-    }
-    let found: Vec<Found> = query.order((comments::created_at, comments::id)).limit(page.rows()).load(tx.conn())?;
-    comments_of(tx, found)
+    let read = |tx: &mut Tx<'_>, after: Option<(Timestamp, Id<Comment>)>, rows: i64| {
+        let mut query = comments::table
+            .filter(comments::patient_id.eq(access.patient()))
+            .filter(comments::entry_id.eq(entry))
+            .select((columns::<Stored<CommentKey>>(), comments::doc))
+            .into_boxed();
+        if let Some(link) = thread {
+            query = query.filter(comments::link_id.eq(link)).filter(comments::held.eq(false));
+        }
+        if let Some((at, id)) = after {
+            let later = comments::created_at.gt(At(at)).or(comments::id.gt(id));
+            query = query.filter(comments::created_at.ge(At(at))).filter(later);
+        }
+        let found: Vec<Found> = query.order((comments::created_at, comments::id)).limit(rows).load(tx.conn())?;
+        Ok(found)
+    };
+    let place = |key: &CommentKey| (key.created_at.0, key.id);
+    checked_page(tx, (page.after, page.rows()), read, place, comments_of)
 }
 
 /// Whether an entry has comments in a thread.
