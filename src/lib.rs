@@ -61,7 +61,10 @@
 //!    [`care::Access`], which every storage function takes; the names in the query; replay record; the head row of the
 //!    patient is locked and gives the change its number; objects; change row; for anybody but the patient, the audit row.
 //!    A row that was chosen before its lock is asked again by the statement that writes it: on PostgreSQL it may have
-//!    changed in between.
+//!    changed in between. What a limit counts is counted once its owner is held.
+//!    A row that does not fit its MAC is taken for absent, and a list goes on behind it
+//!    ([`db::authentic::checked_page`]); where an absent row would allow or end something, the unit refuses
+//!    ([`db::authentic::all_checked`]).
 //!    On SQLite a reading by anybody but the patient is made beside the one writer, on a snapshot; the unit opens the
 //!    door again, and answers with that reading if nothing has changed for the patient since.
 //!    What closes access is answered once it also stands in the revocation ledger ([`db::FollowUp`]), and so is its
