@@ -217,20 +217,14 @@ pub fn note_changed(tx: &mut Tx<'_>, patient: Id<Patient>, now: Timestamp, chang
     tx.note(ForReaders { patient, now, event: ReaderEvent::Changed(change) });
 }
 
-/// Lists the instants of the changes of a patient that `actor` made since `since`, newest first: at most `limit`.
-pub fn list_by(
-    tx: &mut Tx<'_>,
-    patient: Id<Patient>,
-    actor: Id<Account>,
-    since: Timestamp,
-    limit: i64,
-) -> Result<Vec<Timestamp>> {
+/// Lists the instants of the changes of a patient that `actor` made since `since`, newest first: all of them, because
+/// one day may have thousands.
+pub fn list_by(tx: &mut Tx<'_>, patient: Id<Patient>, actor: Id<Account>, since: Timestamp) -> Result<Vec<Timestamp>> {
     let rows: Vec<At> = changes::table
         .filter(changes::patient_id.eq(patient))
         .filter(changes::actor_id.eq(actor))
         .filter(changes::at.ge(At(since)))
         .order(changes::seq.desc())
-        .limit(limit)
         .select(changes::at)
         .load(tx.conn())?;
     Ok(rows.into_iter().map(|at| at.0).collect())
@@ -349,6 +343,28 @@ pub fn was_replaced_since(
         .filter(changes::entity.eq(entity.number()))
         .filter(changes::seq.gt(after))
         .filter(changes::op.eq_any(replaced))
+        .select(changes::seq)
+        .first::<i64>(tx.conn())
+        .optional()?;
+    Ok(later.is_some())
+}
+
+/// Whether a thing was brought back after `version`.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn was_undeleted_since(
+    tx: &mut Tx<'_>,
+    patient: Id<Patient>,
+    (entity, id): (Entity, Id<Any>),
+    version: i64,
+) -> Result<bool> {
+    let own = changes::table.filter(changes::patient_id.eq(patient)).filter(changes::entity_id.eq(id));
+    let later = own
+        .filter(changes::entity.eq(entity.number()))
+        .filter(changes::version.gt(version))
+        .filter(changes::op.eq(Op::Undelete.number()))
         .select(changes::seq)
         .first::<i64>(tx.conn())
         .optional()?;

@@ -28,8 +28,6 @@ use crate::vault::Keys;
 pub(super) const DIALS: SignedDuration = SignedDuration::from_hours(24);
 /// The cause of the end of a prompt in whose place another comes, as planning names it.
 const REPLACED: &str = "replaced";
-/// The most prompts of a day.
-const MOST: i64 = 200;
 /// The delay after which a prompt that could not be replaced is judged again.
 const AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
@@ -181,7 +179,7 @@ pub(super) fn put_in_place(
     let since = now.saturating_sub(DIALS).unwrap_or(now);
     // The end of the range does not belong to it, and one that came a moment ago in the same round is due now.
     let until = now.saturating_add(SignedDuration::from_micros(1)).unwrap_or(now);
-    let recent = prompts::list_opened(tx, access, (since, until), MOST)?.list;
+    let recent = prompts::list_opened(tx, access, (since, until))?.list;
     let earlier = recent.into_iter().find(|other| other.doc.planned.rule_key == lighter.key && other.is_open(now));
     let next = match earlier {
         Some(mut card) if announced && !card.doc.planned.push && card.state(now) == "due" => {

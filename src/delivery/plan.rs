@@ -21,8 +21,6 @@ use crate::vault::{MacLabel, Vault};
 const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 14);
 /// The most prompts of a plan: a phone of Apple keeps 64 pending notifications.
 const MOST: usize = 64;
-/// The most prompts that are looked at.
-const ROWS: i64 = 500;
 /// The end of a plan moves in steps of this length, so that the plan is the same for as long.
 const STEP: i64 = 6 * 60 * 60;
 
@@ -53,19 +51,12 @@ impl DevicePlan {
         if !settings_or_default(tx, access)?.notifications.enabled {
             return Ok(Self { prompts: Vec::new(), until: end });
         }
-        let found = prompts::list_opened(tx, access, (now, end), ROWS)?;
-        let looked_at = found.list.len() + found.unreadable.len();
-        let mut until = end;
-        if i64::try_from(looked_at).unwrap_or(ROWS) >= ROWS {
-            until = found.list.last().map_or(now, |last| last.due_at);
-        }
+        let found = prompts::list_opened(tx, access, (now, end))?;
         let shown = |prompt: &StoredPrompt| {
             is_in_plans(prompt) && prompt.stage == DeliveryStage::Planned && prompt.state(now) == "planned"
         };
         let mut list: Vec<_> = found.list.into_iter().filter(shown).collect();
-        if let Some(first_left_out) = list.get(MOST) {
-            until = until.min(first_left_out.due_at);
-        }
+        let until = list.get(MOST).map_or(end, |first_left_out| first_left_out.due_at);
         list.retain(|prompt| prompt.due_at < until);
         Ok(Self { prompts: list, until })
     }

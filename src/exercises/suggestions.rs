@@ -27,8 +27,6 @@ use crate::vault::Keys;
 const WAITING: SignedDuration = SignedDuration::from_hours(24 * 5);
 /// The most responses that are read. An exercise that is not among them was done long ago.
 const RESPONSES: i64 = 400;
-/// The most prompts that are read. A plan has fewer in five days.
-const PROMPTS: i64 = 200;
 
 /// The sealed sources of a situation.
 #[derive(Debug)]
@@ -54,7 +52,7 @@ pub fn read<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Sources> {
         infusions: course::list_infusion_rows(tx, access)?,
         responses: ResponseTable::list_headers(tx, access, Entity::Response, None, RESPONSES)?,
         assignments: assignments::list_live(tx, access)?,
-        prompts: prompts::store::list(tx, access, (from, access.now()), None, PROMPTS)?,
+        prompts: prompts::store::list(tx, access, (from, access.now()), None, i64::MAX)?,
     })
 }
 

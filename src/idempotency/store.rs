@@ -122,19 +122,20 @@ fn forget_oldest(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
     Ok(())
 }
 
-/// Deletes keys older than 24 hours, about `most` of them at a time. Returns their number.
+/// Deletes keys that are 24 hours old, about `most` of them at a time: those of one instant go together. Returns their
+/// number.
 ///
 /// Spans accounts: rests on the index `idempotency_records_created`.
 pub(super) fn delete_old(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<usize> {
     let old = At(now.checked_sub(24.hours()).unwrap_or(now));
     let last: Option<At> = idempotency_records::table
-        .filter(idempotency_records::created_at.lt(old))
+        .filter(idempotency_records::created_at.le(old))
         .order(idempotency_records::created_at)
         .offset(most)
         .limit(1)
         .select(idempotency_records::created_at)
         .first(tx.conn())
         .optional()?;
-    let upto = idempotency_records::created_at.lt(last.unwrap_or(old));
+    let upto = idempotency_records::created_at.le(last.unwrap_or(old));
     Ok(diesel::delete(idempotency_records::table.filter(upto)).execute(tx.conn())?)
 }

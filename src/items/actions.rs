@@ -216,7 +216,8 @@ pub fn revive<T: Item>(
     Ok(row)
 }
 
-/// Returns the revisions of a section that came after `version` and were replaced since.
+/// Returns the revisions of a section that came after `version` and were replaced since, the newest first: at most a
+/// hundred, because each is opened.
 ///
 /// # Errors
 ///

@@ -136,15 +136,11 @@ pub struct OpenedPrompts {
     pub unreadable: BTreeSet<Id<Prompt>>,
 }
 
-/// Lists prompts as [`list`] does, opened, for planning and for checks in the unit.
-pub fn list_opened<A>(
-    tx: &mut Tx<'_>,
-    access: &Access<A>,
-    range: (Timestamp, Timestamp),
-    limit: i64,
-) -> Result<OpenedPrompts> {
+/// Lists all prompts due in `[from, to)`, opened, for planning and for checks in the unit. They are as many as plans
+/// have made of the infusions, which are limited: those of a cancelled infusion stay.
+pub fn list_opened<A>(tx: &mut Tx<'_>, access: &Access<A>, range: (Timestamp, Timestamp)) -> Result<OpenedPrompts> {
     let mut found = OpenedPrompts::default();
-    for row in list(tx, access, range, None, limit)? {
+    for row in list(tx, access, range, None, i64::MAX)? {
         let id = row.id;
         match Error::skip_damaged(open(access, row))? {
             Some(prompt) => found.list.push(prompt),

@@ -34,8 +34,6 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 40);
 const ASKED_ABOUT: SignedDuration = SignedDuration::from_hours(24 * 15);
 /// The number of newest responses that are searched for a when-then plan.
 const MOST_RESPONSES: i64 = 200;
-/// More prompts than this in these sixty days cannot come from a plan.
-const MOST: i64 = 2000;
 
 fn shift(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(at)
@@ -48,7 +46,7 @@ pub(super) fn stored_range(now: Timestamp) -> (Timestamp, Timestamp) {
 
 /// Reads the stored prompts with which a plan made now is compared.
 pub(super) fn stored_prompts<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<OpenedPrompts> {
-    prompts::list_opened(tx, access, stored_range(access.now()), MOST)
+    prompts::list_opened(tx, access, stored_range(access.now()))
 }
 
 /// Reads the responses that are still to come back on a date, and adds to `found` the prompts that brought them back
@@ -275,7 +273,7 @@ fn has_if_then<A>(tx: &mut Tx<'_>, access: &Access<A>, by: Following<'_>) -> Res
 /// back or a letter, even weeks ago.
 pub(super) fn takeaway<A>(tx: &mut Tx<'_>, access: &Access<A>, protocols: &Protocols) -> Result<Option<String>> {
     let range = (shift(access.now(), SignedDuration::from_hours(-24 * TAKEAWAY_DAYS)), access.now());
-    let list = prompts::list_opened(tx, access, range, MOST)?.list;
+    let list = prompts::list_opened(tx, access, range)?.list;
     let giving = list.iter().filter(|prompt| gives(protocols, prompt, Prerequisite::Takeaway));
     let answers: Vec<_> = giving.filter_map(|prompt| prompt.doc.answer_id?.entry()).collect();
     journal::takeaway(tx, access, &answers)

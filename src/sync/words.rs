@@ -9,7 +9,7 @@ use super::mutation::{Act, Kept, Mutation};
 use super::outcome::{Done, Means, Numbered, Written, number};
 use super::sent::{Merges, Places, Sent, body_of, json, mend, sent};
 use crate::care::{Access, Write, grants};
-use crate::changes::{self, Op};
+use crate::changes;
 use crate::db::Tx;
 use crate::http::Preconditions;
 use crate::items::actions::{self as items, New};
@@ -134,9 +134,8 @@ fn delete<T: Merges>(
     if row.deleted_at.is_some() {
         return stored::<T>(tx, access, row, false, Vec::new());
     }
-    let (patient, base) = (access.patient(), mutation.base);
-    let later = changes::list_of(tx, patient, T::ENTITY, row.id, base, 500)?;
-    if later.iter().any(|change| change.op == Op::Undelete) {
+    let base = mutation.base;
+    if changes::was_undeleted_since(tx, access.patient(), (T::ENTITY, row.id), base)? {
         return stored::<T>(tx, access, row, true, Vec::new());
     }
     let newer = T::SECTIONS.iter().zip(row.parts.iter().skip(1));

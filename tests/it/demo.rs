@@ -39,7 +39,7 @@ async fn fits(now: &str, told: bool) {
     let (keys, at) = (state.vault.keys(patient.uuid()).await.unwrap(), state.clock.now());
     let read = state.db.read(move |tx| {
         let access = Access::<Read>::for_server(patient, keys.clone(), at);
-        let prompts = store::list_opened(tx, &access, (Timestamp::MIN, Timestamp::MAX), 999)?;
+        let prompts = store::list_opened(tx, &access, (Timestamp::MIN, Timestamp::MAX))?;
         Ok((settings(tx, &access)?.0, prompts))
     });
     let (settings, prompts) = read.await.unwrap();
@@ -86,7 +86,7 @@ async fn planned(there: &Filling) -> BTreeSet<String> {
     let (keys, at) = (state.vault.keys(patient.uuid()).await.unwrap(), state.clock.now());
     let plan = state.db.read(move |tx| {
         let access = Access::<Read>::for_server(patient, keys.clone(), at);
-        let all = store::list_opened(tx, &access, (Timestamp::MIN, Timestamp::MAX), 999)?;
+        let all = store::list_opened(tx, &access, (Timestamp::MIN, Timestamp::MAX))?;
         Ok(all.list.iter().map(|one| format!("{} {} {}", one.id, one.due_at, one.state(at))).collect())
     });
     plan.await.unwrap()

@@ -82,7 +82,8 @@ const BOUNDS: &[(&str, Bound)] = &[
     (
         "changes",
         Reason(
-            "one narrow row for each accepted write; no unit reads more than a page of them, or two for each thing of a request",
+            "one narrow row for each accepted write; no unit reads more than a page of them, two for each thing of a \
+             request, or the instants of nine days",
         ),
     ),
     ("revocations", Reason("what stands in the ledger leaves the table at once")),
@@ -148,24 +149,27 @@ fn count(sql: &mut Sql, table: &str) -> i64 {
     number(sql, &format!("(SELECT count(*) FROM {table})"))
 }
 
-/// Copies one row of `table` under new ids until there are `rows`.
+/// Copies one row of `table` under new ids until there are `rows`. A column may have a value of its own, also one that
+/// counts with `i`.
 pub fn fill(app: &TestApp, table: &str, columns: &'static str, rows: i64) {
     let mut sql = Sql::open(&app.database.backend);
     let (id, bytes) = match app.database.backend {
         Backend::Sqlite(_) => ("randomblob(16)", "randomblob(16)"),
         Backend::Postgres(_) => ("gen_random_uuid()", "uuid_send(gen_random_uuid())"),
     };
-    let new = columns.replace("=id", "").replace("=bytes", "");
+    let new: Vec<&str> = columns.split(", ").filter_map(|column| column.split('=').next()).collect();
     let value = |column: &'static str| match column.split_once('=') {
         Some((_, "id")) => id,
-        Some(_) => bytes,
+        Some((_, "bytes")) => bytes,
+        Some((_, other)) => other,
         None => column,
     };
     let copied: Vec<&str> = columns.split(", ").map(value).collect();
     let missing = rows - count(&mut sql, table);
     sql.run(&format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {missing}) \
-         INSERT INTO {table} ({new}) SELECT {} FROM n CROSS JOIN (SELECT * FROM {table} LIMIT 1) AS one",
+         INSERT INTO {table} ({}) SELECT {} FROM n CROSS JOIN (SELECT * FROM {table} LIMIT 1) AS one",
+        new.join(", "),
         copied.join(", ")
     ));
     assert_eq!(count(&mut sql, table), rows, "{table}");

@@ -151,4 +151,5 @@ mod unproved;
 mod unreadable;
 mod unseen;
 mod view_as;
+mod whole_lists;
 mod worker_kills;

@@ -22,8 +22,6 @@ use crate::settings::{SettingsRow, find_settings, open_or_default};
 
 /// The length of the period in days, today included.
 const DAYS: i32 = 7;
-/// The most changes that are read. So many in a week cover every active day.
-const MOST: i64 = 5000;
 
 /// The activity of a patient.
 #[derive(Serialize, ToSchema)]
@@ -109,7 +107,7 @@ fn read(tx: &mut Tx<'_>, access: &Access<Read>) -> Result<Sources> {
     let since =
         access.now().saturating_sub(SignedDuration::from_hours(24 * (i64::from(DAYS) + 2))).unwrap_or(access.now());
     let own = find_patient(tx, access)?.ok_or(Error::NotFound)?.account_id;
-    let times = changes::list_by(tx, access.patient(), own, since, MOST)?;
-    let rows = store::list(tx, access, (since, access.now()), None, MOST)?;
+    let times = changes::list_by(tx, access.patient(), own, since)?;
+    let rows = store::list(tx, access, (since, access.now()), None, i64::MAX)?;
     Ok((find_settings(tx, access)?, times, rows))
 }

@@ -25,8 +25,6 @@ use crate::settings::settings_or_default;
 const DAYS: i64 = 28;
 /// The most days that are shown.
 const MOST_DAYS: i64 = 366;
-/// More prompts than this in so many days cannot come from a plan.
-const MOST: i64 = 10_000;
 
 /// The days to count.
 #[derive(Deserialize, IntoParams)]
@@ -176,7 +174,7 @@ fn count<A>(tx: &mut Tx<'_>, access: &Access<A>, asked: DateRange) -> Result<Cou
     let dates = DateRange { from: Some(from), to: Some(to) };
     let (begin, end) = dates.instants();
     let range = (begin.unwrap_or(Timestamp::MIN), end.unwrap_or(Timestamp::MAX));
-    let mut prompts = store::list_opened(tx, access, range, MOST)?;
+    let mut prompts = store::list_opened(tx, access, range)?;
     prompts.list.retain(|prompt| dates.admits(prompt.zone(Some(&here)).date(prompt.due_at)));
     let around = course::background(tx, access, Needed::All)?;
     Ok(Counted { from, to, locale: settings.locale, prompts, around })
