@@ -266,6 +266,8 @@ pub(super) fn body(problem: &Problem) -> Vec<u8> {
 pub fn response(error: &Error) -> HttpResponse {
     let cause = match error {
         Error::Internal(source) | Error::Transient(source) => Some(chain(source.as_ref())),
+        // By its table and id the operator finds the row.
+        Error::Damaged(..) => Some(error.to_string()),
         _ => None,
     };
     let mut response = render(Problem::from(error), cause);

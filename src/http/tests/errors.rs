@@ -180,6 +180,7 @@ async fn the_log_names_routes_and_requests_and_nothing_private() {
     ask(TestRequest::get().uri(list).insert_header(id).insert_header(("authorization", "Bearer canary"))).await;
     ask(TestRequest::get().uri("/canary/path").insert_header(id)).await;
     ask(TestRequest::get().uri("/odd/internal").insert_header(id)).await;
+    let damaged = ask(TestRequest::get().uri("/odd/damaged").insert_header(id)).await;
     let log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
     let line =
         |of: &str| log.lines().find(|line| line.contains(of)).unwrap_or_else(|| panic!("{of}: {log}")).to_owned();
@@ -190,6 +191,9 @@ async fn the_log_names_routes_and_requests_and_nothing_private() {
     );
     assert!(line("unmatched").contains("\"status\":404"));
     assert!(line("a request failed").contains("phone-1"));
+    let row = format!("things {}", Uuid::from_u128(7));
+    assert!(line(&row).contains("phone-1"), "the operator finds the damaged row");
+    assert!(damaged.code() == "unreadable" && !damaged.json().to_string().contains("things"), "{}", damaged.json());
     let private: Vec<&str> = log.lines().filter(|line| line.contains("canary")).collect();
     assert_eq!(private.len(), 1, "only the cause of the internal error, which came from the handler: {log}");
 }

@@ -195,6 +195,7 @@ fn build(
             web::scope("/odd")
                 .route("/panic", web::get().to(panics))
                 .route("/internal", web::get().to(internal))
+                .route("/damaged", web::get().to(damaged))
                 .route("/plain", web::get().to(async || HttpResponse::BadGateway().body("secret upstream words")))
                 .route("/path/{n}", web::get().to(async |n: web::Path<u8>| n.to_string()))
                 .route("/query", web::get().to(async |q: web::Query<List>| format!("{:?}", q.drafts)))
@@ -216,6 +217,10 @@ async fn panics() -> HttpResponse {
 
 async fn internal() -> Result<HttpResponse> {
     Err(Error::internal("canary: duplicate key ann@example.org"))
+}
+
+async fn damaged() -> Result<HttpResponse> {
+    Err(Error::Damaged("things", Uuid::from_u128(7)))
 }
 
 /// An answer, read to its end.
