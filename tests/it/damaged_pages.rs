@@ -6,7 +6,7 @@ use std::sync::Arc;
 use afterglow::care::store::Member;
 use afterglow::db::authentic::{checked, checked_page};
 use afterglow::db::schema::staff_members;
-use afterglow::db::{Stored, Tx, columns};
+use afterglow::db::{Backend, Stored, Tx, columns};
 use afterglow::kernel::id::Account;
 use afterglow::kernel::{Error, Id};
 use diesel::prelude::*;
@@ -171,6 +171,36 @@ async fn grants_run_out_behind_any_number_of_damaged_ones_that_have_run_out() {
     app.wait(hour);
     settled(&app).await;
     assert_eq!(Tables::of(&app).count("grants WHERE closed_at IS NOT NULL"), 2, "that of each patient");
+}
+
+#[actix_web::test]
+async fn grants_begin_and_run_out_behind_those_of_a_patient_whose_keys_do_not_open() {
+    let app = TestApp::start_on_disk().await;
+    let (theo, ann) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Roth").await;
+    // More than are looked at together, all due before the one of the other patient.
+    for (patient, grants) in [(&ann, 101), (&ben, 1)] {
+        app.wait(SignedDuration::from_secs(1));
+        let entry = patient.writes(reflection("Lake")).await;
+        let until = json!({ "expires_at": (app.now() + SignedDuration::from_hours(1)).to_string() });
+        for _ in 0..grants {
+            let body = with(grant(&entry, &["text"], &theo), until.clone());
+            patient.put_grant(&new_id(&app), body).send().await.created();
+        }
+    }
+    settled(&app).await;
+    Sql::open(&app.database.backend).run("UPDATE grants SET tell_at = created_at");
+    let (keyring, subject) = (app.server.state.config.key_dir.join("keyring.sqlite"), ann.patient.replace('-', ""));
+    Sql::open(&Backend::Sqlite(keyring))
+        .run(&format!("UPDATE wrapped_keys SET wrapped = x'00' WHERE subject_id = x'{subject}'"));
+    drop((theo, ann, ben));
+    // The keys are not in the memory of this server.
+    let app = app.restart().await;
+    settled(&app).await;
+    assert_eq!(Tables::of(&app).count("grants WHERE tell_at IS NULL"), 1, "the other patient's has begun");
+    app.wait(SignedDuration::from_hours(1));
+    settled(&app).await;
+    assert_eq!(Tables::of(&app).count("grants WHERE closed_at IS NOT NULL"), 1, "and has run out");
 }
 
 #[actix_web::test]

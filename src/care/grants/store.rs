@@ -257,42 +257,46 @@ pub fn list_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<Grant
     checked_page(tx, (None, 200), read, |key: &GrantKey| key.id, checked)
 }
 
-/// Lists patients with grants that have expired and were not ended, from the `most` that expired first. Those that do
-/// not fit their MACs are not ended, and keep no others from it.
-///
-/// Spans patients: rests on the index `grants_expiry`.
-pub fn list_patients_with_expired(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<Id<Patient>>> {
-    let read = |tx: &mut Tx<'_>, after: Option<(Option<At>, Id<Grant>)>, rows: i64| {
-        let (at, id) = after.unwrap_or((None, Id::from_uuid(Uuid::nil())));
-        let at = at.unwrap_or(At(Timestamp::UNIX_EPOCH));
-        let found: Vec<Stored<GrantKey>> = grants::table
+/// A grant for which something is due: the instant, its patient and its id. They are listed in this order.
+pub type DueGrant = (Option<At>, Id<Patient>, Id<Grant>);
+
+/// The grants that were not ended for which something is due at `$now` by the instant in a column, behind `$after`.
+macro_rules! due {
+    ($column:expr, $now:expr, $after:expr) => {{
+        let first = (Some(At(Timestamp::UNIX_EPOCH)), Id::from_uuid(Uuid::nil()), Id::from_uuid(Uuid::nil()));
+        let (at, patient, id) = $after.unwrap_or(first);
+        let same_patient = grants::patient_id.eq(patient).and(grants::id.gt(id));
+        grants::table
             .filter(grants::closed_at.is_null())
-            .filter(grants::expires_at.le(At(now)))
-            .filter(grants::expires_at.gt(at).or(grants::expires_at.eq(at).and(grants::id.gt(id))))
-            .order((grants::expires_at, grants::id))
-            .limit(rows)
-            .select(columns::<Stored<GrantKey>>())
-            .load(tx.conn())?;
-        Ok(found)
-    };
-    let expired = checked_page(tx, (None, most), read, |key: &GrantKey| (key.expires_at, key.id), checked)?;
-    let mut patients: Vec<Id<Patient>> = expired.iter().map(|key| key.patient_id).collect();
-    patients.sort_unstable();
-    patients.dedup();
-    Ok(patients)
+            .filter($column.le(At($now)))
+            .filter($column.ge(at))
+            .filter($column.gt(at).or(grants::patient_id.gt(patient)).or(same_patient))
+            .order(($column, grants::patient_id, grants::id))
+    }};
 }
 
-/// Lists patients with grants that their readers begin to see, at most `most`. Ids only, from rows that are not
+/// Lists grants that have expired and were not ended, at most `most` behind `after`. Those that do not fit their MACs
+/// are not ended, and are left out.
+///
+/// Spans patients: rests on the index `grants_expiry`.
+pub fn list_all_expired(tx: &mut Tx<'_>, now: Timestamp, after: Option<DueGrant>, most: i64) -> Result<Vec<DueGrant>> {
+    let read = |tx: &mut Tx<'_>, after: Option<DueGrant>, rows: i64| {
+        let expired = due!(grants::expires_at, now, after).limit(rows);
+        let found: Vec<Stored<GrantKey>> = expired.select(columns::<Stored<GrantKey>>()).load(tx.conn())?;
+        Ok(found)
+    };
+    let place = |key: &GrantKey| (key.expires_at, key.patient_id, key.id);
+    let expired = checked_page(tx, (after, most), read, place, checked)?;
+    Ok(expired.iter().map(place).collect())
+}
+
+/// Lists grants that their readers begin to see, at most `most` behind `after`. Ids only, from rows that are not
 /// checked.
 ///
 /// Spans patients: rests on the index `grants_tell`.
-pub fn list_patients_to_tell(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<Id<Patient>>> {
-    let begun = grants::table.filter(grants::closed_at.is_null()).filter(grants::tell_at.le(At(now)));
-    let mut patients: Vec<Id<Patient>> =
-        begun.order(grants::tell_at).limit(most).select(grants::patient_id).load(tx.conn())?;
-    patients.sort_unstable();
-    patients.dedup();
-    Ok(patients)
+pub fn list_all_to_tell(tx: &mut Tx<'_>, now: Timestamp, after: Option<DueGrant>, most: i64) -> Result<Vec<DueGrant>> {
+    let begun = due!(grants::tell_at, now, after).limit(most);
+    Ok(begun.select((grants::tell_at, grants::patient_id, grants::id)).load(tx.conn())?)
 }
 
 /// Lists the grants that their readers begin to see and were not told of: ids with versions, as many as one unit tells

@@ -1,11 +1,14 @@
 //! The tasks of grants that begin and end by time. What is open is judged by the clock alone; the tasks let the
 //! patient's phones and the readers' feeds know.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 
+use super::store::DueGrant;
 use super::{actions, store};
 use crate::care::write_scope::WriteScope;
 use crate::care::{Access, Write};
@@ -14,8 +17,8 @@ use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
 use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
 
-/// The most patients of one round.
-const PATIENTS: i64 = 100;
+/// The most grants whose patients are looked at together.
+const GRANTS: i64 = 100;
 
 /// Ends expired grants.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +38,7 @@ impl Task for EndExpired {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        let TaskRun { state, now, .. } = round;
-        async move {
-            let found = state.db.read(move |tx| store::list_patients_with_expired(tx, now, PATIENTS)).await?;
-            Ok(TaskProgress::rows(each(round, found, end).await?))
-        }
-        .boxed()
+        async move { Ok(TaskProgress::rows(each(round, store::list_all_expired, end).await?)) }.boxed()
     }
 }
 
@@ -54,20 +52,35 @@ impl Task for TellBegun {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        let TaskRun { state, now, .. } = round;
-        async move {
-            let found = state.db.read(move |tx| store::list_patients_to_tell(tx, now, PATIENTS)).await?;
-            Ok(TaskProgress::rows(each(round, found, actions::tell_begun).await?))
-        }
-        .boxed()
+        async move { Ok(TaskProgress::rows(each(round, store::list_all_to_tell, actions::tell_begun).await?)) }.boxed()
     }
 }
+
+/// Lists grants that are due at an instant behind one of them, at most so many.
+type List = fn(&mut Tx<'_>, Timestamp, Option<DueGrant>, i64) -> Result<Vec<DueGrant>>;
 
 /// Work on the grants of a patient, which returns their number.
 type Work = fn(&mut Tx<'_>, &Access<Write>) -> Result<usize>;
 
-/// Does the work for some patients, each in a unit, and returns the number of grants.
-async fn each(TaskRun { state, now, .. }: TaskRun<'_>, patients: Vec<Id<Patient>>, work: Work) -> Result<usize> {
+/// Does the work for the patients of the next grants that are due, and returns the number of grants. Where nothing can
+/// be done for any of these patients, it goes on behind their grants: they keep no others from it.
+async fn each(round: TaskRun<'_>, list: List, work: Work) -> Result<usize> {
+    let TaskRun { state, now, .. } = round;
+    let (mut after, mut met) = (None, HashSet::new());
+    loop {
+        let found = state.db.read(move |tx| list(tx, now, after, GRANTS)).await?;
+        let Some(last) = found.last() else { return Ok(0) };
+        after = Some(*last);
+        let patients = found.iter().map(|(_, patient, _)| *patient).filter(|patient| met.insert(*patient)).collect();
+        let done = each_of(round, patients, work).await?;
+        if done > 0 {
+            return Ok(done);
+        }
+    }
+}
+
+/// Does the work for some patients, each in a unit, and returns the number of grants. Those whose keys do not open wait.
+async fn each_of(TaskRun { state, now, .. }: TaskRun<'_>, patients: Vec<Id<Patient>>, work: Work) -> Result<usize> {
     let keys = keys_of(state, patients.clone()).await?;
     let mut done = 0;
     for patient in patients {
