@@ -414,15 +414,8 @@ async fn no_admin_disables_somebody_who_is_just_taking_another_clinic_on() {
     let (id, hanna) = (clinic_of(&admin).await, another_clinic(&app).await);
     let code = hanna.code_for_staff(&["care"]).await;
     thea.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
-    let elsewhere = |ended_at: &str| {
-        format!(
-            "UPDATE staff_members SET ended_at = {ended_at} WHERE account_id = '{}' AND clinic_id <> '{id}'",
-            thea.account
-        )
-    };
-    Sql::open(&app.database.backend).run(&elsewhere("created_at"));
     // As one who joins does it.
-    let joins = format!("SELECT id FROM accounts WHERE id = '{}' FOR UPDATE; {}", thea.account, elsewhere("NULL"));
+    let joins = comes_later(&app, &thea, &clinic_of(&hanna).await);
     let disables = admin.act(&format!("/v1/clinics/{id}/members/{}/disable", thea.account)).send();
     let refused = beside(&app.database.backend, &joins, disables).await.expect(409);
     assert_eq!(refused.body["state"], "works_elsewhere");
@@ -443,6 +436,15 @@ async fn somebody_whose_account_is_just_being_disabled_takes_no_other_clinic_on(
     assert!(member(&hanna, &clinic_of(&hanna).await, &thea).await.is_none());
 }
 
+/// Takes somebody's work at a clinic away as if it had never been, and returns the statements by which it comes: those
+/// of one who joins, who holds the account.
+fn comes_later(app: &TestApp, who: &Person, clinic: &str) -> String {
+    let own = format!("FROM staff_members WHERE account_id = '{}' AND clinic_id = '{clinic}'", who.account);
+    Sql::open(&app.database.backend).run(&format!("CREATE TABLE kept AS SELECT * {own}; DELETE {own}"));
+    let holds = format!("SELECT id FROM accounts WHERE id = '{}' FOR UPDATE", who.account);
+    format!("{holds}; INSERT INTO staff_members SELECT * FROM kept")
+}
+
 /// Ends the work of somebody at a clinic, or lets it go on as it was.
 fn work_ends(who: &Person, clinic: &str, ended_at: &str) -> String {
     let row = format!("account_id = '{}' AND clinic_id = '{clinic}'", who.account);
@@ -460,10 +462,8 @@ async fn somebody_who_is_just_becoming_the_only_admin_of_another_clinic_does_not
     let theirs = clinic_of(&hanna).await;
     thea.post("/v1/invitations/accept", json!({ "code": code })).send().await.ok();
     hanna.act(&format!("/v1/clinics/{theirs}/leave")).send().await.no_content();
-    Sql::open(&app.database.backend).run(&work_ends(&thea, &theirs, "created_at"));
     // As one who joins does it.
-    let holds = format!("SELECT id FROM accounts WHERE id = '{}' FOR UPDATE", thea.account);
-    let joins = format!("{holds}; {}", work_ends(&thea, &theirs, "NULL"));
+    let joins = comes_later(&app, &thea, &theirs);
     let disables = thea.post("/v1/me/disable", json!({ "passphrase": PASSPHRASE })).send();
     let refused = beside(&app.database.backend, &joins, disables).await.expect(409);
     assert_eq!(refused.body["state"], "last_admin");

@@ -64,11 +64,11 @@ type Work = fn(&mut Tx<'_>, &Access<Write>) -> Result<usize>;
 
 /// Does the work for the patients of the next grants that are due, and returns the number of grants. Where nothing can
 /// be done for any of these patients, it goes on behind their grants: they keep no others from it.
-async fn each(round: TaskRun<'_>, list: List, work: Work) -> Result<usize> {
+async fn each(round: TaskRun<'_>, due: List, work: Work) -> Result<usize> {
     let TaskRun { state, now, .. } = round;
     let (mut after, mut met) = (None, HashSet::new());
     loop {
-        let found = state.db.read(move |tx| list(tx, now, after, GRANTS)).await?;
+        let found = state.db.read(move |tx| due(tx, now, after, GRANTS)).await?;
         let Some(last) = found.last() else { return Ok(0) };
         after = Some(*last);
         let patients = found.iter().map(|(_, patient, _)| *patient).filter(|patient| met.insert(*patient)).collect();
