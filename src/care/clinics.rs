@@ -1,8 +1,10 @@
-//! Clinics: finds the clinic of a request and checks the caller's capabilities there.
+//! Clinics: finds the clinic of a request, checks the caller's capabilities there, and asks its staff for a second
+//! factor.
 
 use super::model::Capabilities;
 use super::store::{self, Member};
-use crate::db::Tx;
+use crate::db::{At, Tx};
+use crate::idempotency::Outcome;
 use crate::identity::{Live, Staff};
 use crate::kernel::id::{Clinic, Patient};
 use crate::kernel::{Code, Error, Id, Result};
@@ -71,6 +73,36 @@ pub fn check_second_factor<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<()> {
         return Err(Error::Forbidden(Code::SecondFactorMissing));
     }
     Ok(())
+}
+
+/// Asks the staff of a clinic for a second factor, or no longer. The present state again changes nothing.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] and [`Code::Forbidden`] for others than its admins.
+pub fn require_second_factor(
+    tx: &mut Tx<'_>,
+    live: &Live<Staff>,
+    clinic: Id<Clinic>,
+    required: bool,
+) -> Result<Outcome<()>> {
+    let factor_from = required.then_some(At(live.now()));
+    for member in hold_as_admin(tx, live, clinic)? {
+        if member.factor_from.is_some() != required {
+            store::update_member(tx, &Member { factor_from, ..member })?;
+        }
+    }
+    Ok(Outcome::ok(clinic, ()))
+}
+
+/// Whether a clinic asks its staff for a second factor, for its admins.
+///
+/// # Errors
+///
+/// As [`require_second_factor`].
+pub fn second_factor(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<bool> {
+    require_admin(tx, live, clinic)?;
+    Ok(store::find_factor_rule(tx, clinic)?.is_some())
 }
 
 /// Counts the patients with an active link at a clinic, for its admins. Counts below ten must not be shown.

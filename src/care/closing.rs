@@ -45,7 +45,7 @@ pub async fn end_links(
     loop {
         let asked = once.clone();
         let patients = caller.read(state, move |tx, live| {
-            if is_to_begin(tx, &live.plain(), clinic, &asked)? {
+            if may_close(tx, &live.plain(), clinic, &asked)? {
                 store::list_linked(tx, clinic, PORTION)
             } else {
                 Ok(Vec::new())
@@ -62,7 +62,7 @@ pub async fn end_links(
             let live = asking.live(tx)?.plain();
             // Held, so that an admin whose work is ended meanwhile ends no more links.
             store::hold_member(tx, clinic, live.account())?;
-            if !is_to_begin(tx, &live, clinic, &asked)? {
+            if !may_close(tx, &live, clinic, &asked)? {
                 return Ok(0);
             }
             end_portion(tx, planner.as_ref(), (&vault, &keys), &live, (clinic, &patients))
@@ -74,7 +74,7 @@ pub async fn end_links(
 }
 
 /// Whether the caller is an admin of a clinic, and the request was not done before under its key.
-fn is_to_begin(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>, once: &IdempotentRequest) -> Result<bool> {
+fn may_close(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>, once: &IdempotentRequest) -> Result<bool> {
     if !idempotency::is_new(tx, live.account(), once)? {
         return Ok(false);
     }
@@ -85,8 +85,9 @@ fn is_to_begin(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>, once: &I
     }
 }
 
-/// Ends those of the first links of a clinic that are of `patients`, tells these, and returns the number of the first
-/// links. Others have come first meanwhile: they are told in the next portion, for which their keys are fetched.
+/// Ends the links of `patients` that are among the first of a clinic, and tells those patients. A link that has come
+/// among the first meanwhile waits for the next portion, for which the keys of its patient are fetched. Returns the
+/// number of the first links: none when the clinic has none left.
 fn end_portion(
     tx: &mut Tx<'_>,
     planner: &dyn Planner,
@@ -110,7 +111,7 @@ fn end_portion(
 }
 
 /// Ends the work of every member of a clinic whose links have ended, that of the caller included. Nobody can then do
-/// anything there. A second call of somebody who was an admin until then changes nothing, also one that waited for the
+/// anything there. A second call of somebody who was an admin to the end changes nothing, also one that waited for the
 /// first.
 ///
 /// # Errors
@@ -138,7 +139,7 @@ pub fn close(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<
     Ok(())
 }
 
-/// Whether nobody works at a clinic any more of which the caller was an admin to the end.
+/// Whether a clinic has no members left, and the caller was an admin of it to the end.
 fn was_closed(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<bool> {
     let own = store::find_member(tx, clinic, live.account())?;
     Ok(own.is_some_and(|own| own.may().admin()) && store::count_members(tx, clinic)? == 0)

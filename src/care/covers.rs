@@ -77,8 +77,9 @@ pub fn put(
     (clinic, id): (Id<Clinic>, Id<Cover>),
     asked: &CoverRequest,
 ) -> Result<Outcome<CoverRow>> {
-    // Held, so that whoever takes a capability of one of them meanwhile finds the cover that hangs on it, and that covers
-    // of one therapist are counted one after the other. In one order: two may name each other at once.
+    // Held, so that whoever takes a capability of one of them meanwhile finds the cover that hangs on it, and so that
+    // requests at once do not pass the limit of covers together. In one statement, which locks by account: two may name
+    // each other at once.
     store::hold_some_members(tx, clinic, &[live.account(), asked.colleague])?;
     clinic_for(&store::memberships(tx, live.account())?, Some(clinic), Capabilities::care)?;
     if let Some(row) = store::hold_cover(tx, id)? {

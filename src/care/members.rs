@@ -144,24 +144,26 @@ pub(super) fn end_temporary(
 ///
 /// # Errors
 ///
-/// [`Error::State`] when one would be left without; [`Error::Damaged`] when a membership does not fit its MAC.
+/// [`Error::State`] when one would be left without; [`Error::Transient`] when the account has just joined or left a
+/// clinic: the unit then decides again; [`Error::Damaged`] when a membership does not fit its MAC.
 pub fn check_replaceable(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
     let works = store::all_memberships(tx, account)?;
     for (clinic, _) in works.iter().filter(|(_, may)| may.admin()) {
         let members = store::hold_members(tx, *clinic)?;
         require_other_admin(tx, &members, account)?;
     }
-    hold_as_found(tx, account, &works)
+    hold_with_memberships(tx, account, &works)
 }
 
-/// Holds an account that was found to work at these clinics, so that it joins no other one until the unit ends. Members
-/// are held before accounts.
+/// Holds an account that was found to work at the clinics `works`, so that it joins no other one until the unit ends.
+/// Members are held before accounts: whoever needs both has held the members.
 ///
 /// # Errors
 ///
-/// [`Error::Transient`] when that has changed meanwhile: the unit then decides again; [`Error::Damaged`] when a
-/// membership does not fit its MAC.
-fn hold_as_found(tx: &mut Tx<'_>, account: Id<Account>, works: &[(Id<Clinic>, Capabilities)]) -> Result<()> {
+/// [`Error::Transient`] when the account has joined or left a clinic since: the unit then decides again;
+/// [`Error::Damaged`] when a membership does not fit its MAC.
+fn hold_with_memberships(tx: &mut Tx<'_>, account: Id<Account>, works: &[(Id<Clinic>, Capabilities)]) -> Result<()> {
+    // Whether it is enabled does not matter here.
     identity::hold_enabled(tx, account)?;
     if store::all_memberships(tx, account)? == works {
         return Ok(());
@@ -238,9 +240,7 @@ pub async fn keys_of_member(
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] when they do not work there; [`Error::State`] for the caller's own account, and for one that
-/// also works at a clinic of which the caller is no admin: it is not this clinic's alone; [`Error::Damaged`] when it
-/// cannot be read where they work.
+/// As [`manage_account`].
 pub fn set_disabled(
     tx: &mut Tx<'_>,
     (vault, keys): (&Vault, Option<&Keys>),
@@ -248,7 +248,7 @@ pub fn set_disabled(
     (clinic, account): (Id<Clinic>, Id<Account>),
     disabled: bool,
 ) -> Result<Member> {
-    let member = manageable(tx, live, (clinic, account))?;
+    let member = hold_manageable(tx, live, (clinic, account))?;
     if !identity::set_disabled(tx, account, disabled, live.now())? {
         return Ok(member);
     }
@@ -270,8 +270,8 @@ pub fn set_disabled(
 /// # Errors
 ///
 /// [`Error::NotFound`] when they do not work there; [`Error::State`] for the caller's own account, and for one that
-/// also works at a clinic of which the caller is no admin: it is not this clinic's alone; [`Error::Damaged`] when it
-/// cannot be read where they work.
+/// also works at a clinic of which the caller is no admin: it is not this clinic's alone; [`Error::Damaged`] when a
+/// membership of it does not fit its MAC.
 pub fn manage_account(
     tx: &mut Tx<'_>,
     vault: (&Vault, Option<&Keys>),
@@ -279,12 +279,17 @@ pub fn manage_account(
     of: (Id<Clinic>, Id<Account>),
     act: &str,
 ) -> Result<()> {
-    manageable(tx, live, of)?;
+    hold_manageable(tx, live, of)?;
     note_managed(tx, vault, live, of.1, act)
 }
 
-/// Finds a member whose account the caller may manage, as [`manage_account`] says.
-fn manageable(tx: &mut Tx<'_>, live: &Live<Staff>, (clinic, account): (Id<Clinic>, Id<Account>)) -> Result<Member> {
+/// Finds a member whose account the caller may manage, as [`manage_account`] says, and holds what that rests on until
+/// the unit ends: the members of the clinic, the caller as an admin of the other ones, and the account.
+fn hold_manageable(
+    tx: &mut Tx<'_>,
+    live: &Live<Staff>,
+    (clinic, account): (Id<Clinic>, Id<Account>),
+) -> Result<Member> {
     let members = hold_as_admin(tx, live, clinic)?;
     let member = members.iter().find(|member| member.account_id == account).copied().ok_or(Error::NotFound)?;
     if account == live.account() {
@@ -299,7 +304,7 @@ fn manageable(tx: &mut Tx<'_>, live: &Live<Staff>, (clinic, account): (Id<Clinic
             return Err(Error::state("works_elsewhere", ["update_member"]));
         }
     }
-    hold_as_found(tx, account, &works)?;
+    hold_with_memberships(tx, account, &works)?;
     Ok(member)
 }
 
@@ -332,36 +337,6 @@ pub fn end_links_of(tx: &mut Tx<'_>, planner: &dyn Planner, account: Id<Account>
         end_temporary(tx, (clinic, account), Capabilities::NONE, now)?;
     }
     Ok(())
-}
-
-/// Asks the staff of a clinic for a second factor, or no longer. The present state again changes nothing.
-///
-/// # Errors
-///
-/// [`Error::NotFound`] and [`Code::Forbidden`] for others than its admins.
-pub fn require_second_factor(
-    tx: &mut Tx<'_>,
-    live: &Live<Staff>,
-    clinic: Id<Clinic>,
-    required: bool,
-) -> Result<Outcome<()>> {
-    let factor_from = required.then_some(At(live.now()));
-    for member in hold_as_admin(tx, live, clinic)? {
-        if member.factor_from.is_some() != required {
-            store::update_member(tx, &Member { factor_from, ..member })?;
-        }
-    }
-    Ok(Outcome::ok(clinic, ()))
-}
-
-/// Whether a clinic asks its staff for a second factor, for its admins.
-///
-/// # Errors
-///
-/// As [`require_second_factor`].
-pub fn second_factor(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<bool> {
-    require_admin(tx, live, clinic)?;
-    Ok(store::find_factor_rule(tx, clinic)?.is_some())
 }
 
 /// Returns a former member unchanged when `change` ends their work again, so that a repeated request succeeds.

@@ -63,10 +63,25 @@ pub fn checked<R: Authentic>(tx: &Tx<'_>, rows: Vec<Stored<R>>) -> Result<Vec<R>
     rows.into_iter().filter_map(|row| row.checked(tx).transpose()).collect()
 }
 
-/// What a statement found for one row of a list: the [`Stored`] row that has the place in its order, alone or before
-/// what was read beside it.
+/// Returns `rows` if all of them fit their MACs, for a decision where one that is taken for absent would allow or end
+/// something. `id` returns the id by which the operator finds a row that does not fit.
+///
+/// # Errors
+///
+/// [`Error::Damaged`] for the first that does not fit; those of [`Stored::checked`].
+pub fn all_checked<R: Authentic>(tx: &Tx<'_>, rows: Vec<Stored<R>>, id: impl Fn(&R) -> Uuid) -> Result<Vec<R>> {
+    let mut all = Vec::with_capacity(rows.len());
+    for row in rows {
+        let damaged = Error::Damaged(R::TABLE, id(&row.row));
+        all.push(row.checked(tx)?.ok_or(damaged)?);
+    }
+    Ok(all)
+}
+
+/// One result of a statement that lists rows: a [`Stored`] row, alone or as the first value of a tuple. Its columns say
+/// where the result stands in the list.
 pub trait Unchecked {
-    /// The row.
+    /// The type of the row.
     type Row: Authentic;
 
     /// Returns the row, not checked yet.
@@ -95,12 +110,12 @@ impl<R: Authentic, B, C> Unchecked for (Stored<R>, B, C) {
     }
 }
 
-/// The fewest rows that are read at once behind some that were taken for absent.
-const BEHIND: i64 = 200;
+/// The fewest rows that are asked for behind a page that lacks some: where one is damaged, many may be.
+const AT_LEAST: i64 = 200;
 
-/// Returns the next `most` rows after `after` that `check` leaves, or all that there are. Mostly that is one statement;
+/// Returns the next `most` rows after `after` that pass `check`, or all that there are. Mostly that is one statement;
 /// where rows are taken for absent, more are read behind the last one. `read` lists the rows behind a place, in order
-/// and at most so many; `place` returns the place of one, which is not checked yet.
+/// and at most so many. `place` returns the place of a row that is not checked yet: it says only where to read on.
 ///
 /// # Errors
 ///
@@ -116,33 +131,18 @@ pub fn checked_page<F: Unchecked, K: Copy + PartialEq, T>(
     let (mut page, mut asked) = (Vec::new(), most);
     loop {
         let found = read(tx, after, asked)?;
-        let are_all = i64::try_from(found.len()).is_ok_and(|rows| rows < asked);
+        let is_last = i64::try_from(found.len()).is_ok_and(|rows| rows < asked);
         let last = found.last().map(|row| place(&row.stored().row));
         page.extend(check(tx, found)?);
-        if are_all || page.len() >= room {
+        if is_last || page.len() >= room {
             page.truncate(room);
             return Ok(page);
         }
         if last == after {
             return Err(Error::internal("a list does not go on behind its last row"));
         }
-        (after, asked) = (last, most.max(BEHIND));
+        (after, asked) = (last, most.max(AT_LEAST));
     }
-}
-
-/// Returns `rows` if all of them fit their MACs: where one that is taken for absent would allow or end something.
-/// `name` gives the id by which the operator finds one that does not.
-///
-/// # Errors
-///
-/// [`Error::Damaged`] for the first that does not fit; those of [`Stored::checked`].
-pub fn all_checked<R: Authentic>(tx: &Tx<'_>, rows: Vec<Stored<R>>, name: impl Fn(&R) -> Uuid) -> Result<Vec<R>> {
-    let mut all = Vec::with_capacity(rows.len());
-    for row in rows {
-        let damaged = Error::Damaged(R::TABLE, name(&row.row));
-        all.push(row.checked(tx)?.ok_or(damaged)?);
-    }
-    Ok(all)
 }
 
 /// Computes the MAC of a row that is about to be written.

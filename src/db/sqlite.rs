@@ -34,9 +34,9 @@ pub(super) fn connect(path: &Path, role: Role) -> Result<SqliteConnection> {
         Role::Writer => {
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=0;"
         }
-        // Of a file of up to 2 GB (the most that SQLite maps) pages are read where they lie, without a system call: a list
-        // takes 0.9 times as long. Not by the writer, which knows its pages: it would only follow each growth of the file, and
-        // a create would take 1.05 times as long.
+        // The pages of a file of up to 2 GB (the most that SQLite maps) are read where they lie, without a system call:
+        // a list takes 0.9 times as long. The writer does not map the file: it has its pages in its cache, would only
+        // follow each growth of the file, and a create would take 1.05 times as long.
         Role::Reader => "PRAGMA query_only=ON; PRAGMA cache_size=-16384; PRAGMA mmap_size=2147418112;",
     };
     conn.batch_execute(BUSY_TIMEOUT)?;

@@ -185,7 +185,7 @@ pub(super) fn put_in_place(
         Some(mut card) if announced && !card.doc.planned.push && card.state(now) == "due" => {
             card.doc.planned.push = lighter.push;
             card.version = tx.version_after(card.version);
-            // It may come due at this moment, which the prompt that it replaces has done.
+            // Not `update`: a worker may mark this card as due at the same moment, and the unit then decides again.
             prompts::update_all(tx, access, &[&prompts::seal(access, &card)?])?;
             access.record(tx, Change::new(Entity::Prompt, card.id, card.version, Op::Update))?;
             card

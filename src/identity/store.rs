@@ -87,8 +87,8 @@ pub fn is_enabled(tx: &mut Tx<'_>, id: Id<Account>) -> Result<bool> {
     Ok(find_account(tx, id)?.is_some_and(|account| account.disabled_at.is_none()))
 }
 
-/// Whether an account has a second factor that counts. One that does not fit its MAC is taken to have: the passphrase
-/// alone must not open it.
+/// Whether an account has a second factor that counts. An account that does not fit its MAC is taken to have
+/// one: the passphrase alone must not open it.
 pub fn has_factor(tx: &mut Tx<'_>, id: Id<Account>) -> Result<bool> {
     let own = accounts::table.filter(accounts::id.eq(id)).select(columns::<Stored<AccountRow>>());
     let found: Option<Stored<AccountRow>> = own.first(tx.conn()).optional()?;

@@ -62,7 +62,7 @@ pub fn has_room(tx: &mut Tx<'_>, new: &NewProof, now: Timestamp) -> Result<bool>
 ///
 /// When the database cannot be written.
 pub fn issue(tx: &mut Tx<'_>, vault: &Vault, new: &NewProof, now: Timestamp) -> Result<bool> {
-    store::hold_counts(tx, new.account, &new.email_key)?;
+    store::hold_counted(tx, new.account, &new.email_key)?;
     if !has_room(tx, new, now)? {
         return Ok(false);
     }

@@ -117,9 +117,9 @@ pub(super) fn delete_done(tx: &mut Tx<'_>, before: Timestamp, most: i64) -> Resu
     Ok(diesel::delete(letters::table.filter(letters::id.eq_any(&old))).execute(tx.conn())?)
 }
 
-/// Holds what proofs are counted by until the unit ends: the account that asks for one, and the address. No account may
-/// have that address, so there is no row to lock, and the same is done for every address.
-pub(super) fn hold_counts(tx: &mut Tx<'_>, account: Option<Id<Account>>, email_key: &[u8]) -> Result<()> {
+/// Holds what proofs are counted by until the unit ends: the account that asks for one, and the address. They are held
+/// by name, because an address may belong to no account and then has no row; the same is done for every address.
+pub(super) fn hold_counted(tx: &mut Tx<'_>, account: Option<Id<Account>>, email_key: &[u8]) -> Result<()> {
     if let Some(account) = account {
         hold_name(tx, "proofs of an account", account.uuid().as_bytes())?;
     }

@@ -224,15 +224,16 @@ pub fn update(tx: &mut Tx<'_>, access: &Access<Write>, prompt: &StoredPrompt) ->
 
 fn update_row(tx: &mut Tx<'_>, access: &Access<Write>, row: &PromptRow) -> Result<()> {
     let own = prompts::table.filter(prompts::patient_id.eq(access.patient())).filter(prompts::id.eq(row.id));
-    // One that waits has not come due. For any other the time at which it did stays, also if a worker has just set it.
-    let waits = row.next_action_at().map(|_| prompts::fired_at.eq(row.fired_at));
+    // A prompt that waits has not come due. For any other the time at which it did stays, also if a worker has just set
+    // it.
+    let fired_at = row.next_action_at().map(|_| prompts::fired_at.eq(row.fired_at));
     Prepared(diesel::update(own).set((
         prompts::doc.eq(&row.doc),
         prompts::stage.eq(row.stage),
         prompts::due_at.eq(row.due_at),
         prompts::expires_at.eq(row.expires_at),
         prompts::next_action_at.eq(row.next_action_at()),
-        waits,
+        fired_at,
         prompts::version.eq(row.version),
         prompts::updated_at.eq(At(access.now())),
     )))

@@ -21,7 +21,7 @@ const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("care/grants/store.rs", "list_named", "grant_items", "the same"),
     ("care/grants/store.rs", "list_items_since", "grant_items", "only says what is looked at again"),
     ("care/grants/store.rs", "list_items_since", "grants", "the same"),
-    ("care/grants/store.rs", "list_all_to_tell", "grants", "only says whose grants are looked at"),
+    ("care/grants/store/due.rs", "list_all_to_tell", "grants", "only says whose grants are looked at"),
     ("care/grants/store.rs", "list_to_tell", "grants", "only says what is looked at again"),
     ("care/grants/store.rs", "mark_told", "grants", "when a feed is told is not covered: nothing is decided by it"),
     ("care/grants/store.rs", "mark_told", "grant_items", "only says what is looked at again"),

@@ -1,5 +1,6 @@
 //! Grants, their readers and their items.
 
+mod due;
 mod items;
 mod receipts;
 mod rows;
@@ -9,6 +10,7 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+pub use self::due::{DueGrant, list_all_expired, list_all_to_tell};
 pub use self::items::{Item, delete_item, delete_item_everywhere, insert_item, insert_items, list_items, move_item};
 pub use self::receipts::{
     ReceiptRow, delete_receipts, find_receipts, insert_receipt, list_openings, list_receipt_versions, list_receipts,
@@ -104,16 +106,16 @@ pub fn list_to<A>(
         if let Some(after) = after {
             query = query.filter(grants::id.lt(after));
         }
-        let found: Vec<Named> = query.order(grants::id.desc()).limit(rows).load(tx.conn())?;
+        let found: Vec<FoundWithReader> = query.order(grants::id.desc()).limit(rows).load(tx.conn())?;
         Ok(found)
     };
-    checked_page(tx, (after, rows), read, |reader: &ReaderRow| reader.grant_id, named_of)
+    checked_page(tx, (after, rows), read, |reader: &ReaderRow| reader.grant_id, grants_with_readers)
 }
 
 /// A grant with the row that names its reader.
-type Named = (Stored<ReaderRow>, Found);
+type FoundWithReader = (Stored<ReaderRow>, Found);
 
-fn named_of(tx: &Tx<'_>, found: Vec<Named>) -> Result<Vec<GrantRow>> {
+fn grants_with_readers(tx: &Tx<'_>, found: Vec<FoundWithReader>) -> Result<Vec<GrantRow>> {
     let mut named = Vec::with_capacity(found.len());
     for (reader, grant) in found {
         if reader.checked(tx)?.is_some() {
@@ -255,48 +257,6 @@ pub fn list_expired(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<Vec<Grant
         Ok(found)
     };
     checked_page(tx, (None, 200), read, |key: &GrantKey| key.id, checked)
-}
-
-/// A grant for which something is due: the instant, its patient and its id. They are listed in this order.
-pub type DueGrant = (Option<At>, Id<Patient>, Id<Grant>);
-
-/// The grants that were not ended for which something is due at `$now` by the instant in a column, behind `$after`.
-macro_rules! due {
-    ($column:expr, $now:expr, $after:expr) => {{
-        let first = (Some(At(Timestamp::UNIX_EPOCH)), Id::from_uuid(Uuid::nil()), Id::from_uuid(Uuid::nil()));
-        let (at, patient, id) = $after.unwrap_or(first);
-        let same_patient = grants::patient_id.eq(patient).and(grants::id.gt(id));
-        grants::table
-            .filter(grants::closed_at.is_null())
-            .filter($column.le(At($now)))
-            .filter($column.ge(at))
-            .filter($column.gt(at).or(grants::patient_id.gt(patient)).or(same_patient))
-            .order(($column, grants::patient_id, grants::id))
-    }};
-}
-
-/// Lists grants that have expired and were not ended, at most `most` behind `after`. Those that do not fit their MACs
-/// are not ended, and are left out.
-///
-/// Spans patients: rests on the index `grants_expiry`.
-pub fn list_all_expired(tx: &mut Tx<'_>, now: Timestamp, after: Option<DueGrant>, most: i64) -> Result<Vec<DueGrant>> {
-    let read = |tx: &mut Tx<'_>, after: Option<DueGrant>, rows: i64| {
-        let expired = due!(grants::expires_at, now, after).limit(rows);
-        let found: Vec<Stored<GrantKey>> = expired.select(columns::<Stored<GrantKey>>()).load(tx.conn())?;
-        Ok(found)
-    };
-    let place = |key: &GrantKey| (key.expires_at, key.patient_id, key.id);
-    let expired = checked_page(tx, (after, most), read, place, checked)?;
-    Ok(expired.iter().map(place).collect())
-}
-
-/// Lists grants that their readers begin to see, at most `most` behind `after`. Ids only, from rows that are not
-/// checked.
-///
-/// Spans patients: rests on the index `grants_tell`.
-pub fn list_all_to_tell(tx: &mut Tx<'_>, now: Timestamp, after: Option<DueGrant>, most: i64) -> Result<Vec<DueGrant>> {
-    let begun = due!(grants::tell_at, now, after).limit(most);
-    Ok(begun.select((grants::tell_at, grants::patient_id, grants::id)).load(tx.conn())?)
 }
 
 /// Lists the grants that their readers begin to see and were not told of: ids with versions, as many as one unit tells

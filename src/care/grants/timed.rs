@@ -17,7 +17,7 @@ use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
 use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
 
-/// The most grants whose patients are looked at together.
+/// The most due grants that are listed at once.
 const GRANTS: i64 = 100;
 
 /// Ends expired grants.
@@ -38,7 +38,7 @@ impl Task for EndExpired {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        async move { Ok(TaskProgress::rows(each(round, store::list_all_expired, end).await?)) }.boxed()
+        work_on_due(round, store::list_all_expired, end).boxed()
     }
 }
 
@@ -52,35 +52,36 @@ impl Task for TellBegun {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        async move { Ok(TaskProgress::rows(each(round, store::list_all_to_tell, actions::tell_begun).await?)) }.boxed()
+        work_on_due(round, store::list_all_to_tell, actions::tell_begun).boxed()
     }
 }
 
-/// Lists grants that are due at an instant behind one of them, at most so many.
-type List = fn(&mut Tx<'_>, Timestamp, Option<DueGrant>, i64) -> Result<Vec<DueGrant>>;
+/// Lists the grants that are due at an instant, behind a given one of them, at most so many.
+type ListDue = fn(&mut Tx<'_>, Timestamp, Option<DueGrant>, i64) -> Result<Vec<DueGrant>>;
 
 /// Work on the grants of a patient, which returns their number.
 type Work = fn(&mut Tx<'_>, &Access<Write>) -> Result<usize>;
 
-/// Does the work for the patients of the next grants that are due, and returns the number of grants. Where nothing can
-/// be done for any of these patients, it goes on behind their grants: they keep no others from it.
-async fn each(round: TaskRun<'_>, due: List, work: Work) -> Result<usize> {
+/// Does the work for the patients of the next grants that are due. Where nothing can be done for any of these patients,
+/// it goes on behind their grants, so that they do not hold up others. Each patient is tried once.
+async fn work_on_due(round: TaskRun<'_>, list: ListDue, work: Work) -> Result<TaskProgress> {
     let TaskRun { state, now, .. } = round;
-    let (mut after, mut met) = (None, HashSet::new());
+    let (mut after, mut tried) = (None, HashSet::new());
     loop {
-        let found = state.db.read(move |tx| due(tx, now, after, GRANTS)).await?;
-        let Some(last) = found.last() else { return Ok(0) };
+        let found = state.db.read(move |tx| list(tx, now, after, GRANTS)).await?;
+        let Some(last) = found.last() else { return Ok(TaskProgress::rows(0)) };
         after = Some(*last);
-        let patients = found.iter().map(|(_, patient, _)| *patient).filter(|patient| met.insert(*patient)).collect();
-        let done = each_of(round, patients, work).await?;
+        let patients = found.iter().map(|(_, patient, _)| *patient).filter(|patient| tried.insert(*patient)).collect();
+        let done = work_for(round, patients, work).await?;
         if done > 0 {
-            return Ok(done);
+            return Ok(TaskProgress::rows(done));
         }
     }
 }
 
-/// Does the work for some patients, each in a unit, and returns the number of grants. Those whose keys do not open wait.
-async fn each_of(TaskRun { state, now, .. }: TaskRun<'_>, patients: Vec<Id<Patient>>, work: Work) -> Result<usize> {
+/// Does the work for some patients, each in a unit, and returns the number of grants. It leaves out patients whose keys
+/// do not open.
+async fn work_for(TaskRun { state, now, .. }: TaskRun<'_>, patients: Vec<Id<Patient>>, work: Work) -> Result<usize> {
     let keys = keys_of(state, patients.clone()).await?;
     let mut done = 0;
     for patient in patients {

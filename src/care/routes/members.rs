@@ -144,7 +144,7 @@ pub(super) async fn get_clinic(
     let clinic = clinic.into_inner();
     let unit = caller.read(&state, move |tx, live| {
         let patients = clinics::count_patients(tx, live, clinic)?;
-        let factor = members::second_factor(tx, live, clinic)?;
+        let factor = clinics::second_factor(tx, live, clinic)?;
         Ok((patients, factor, SealedNames::collect(tx, [], [clinic])?))
     });
     let (count, staff_second_factor, names) = unit.await?;
@@ -247,8 +247,8 @@ pub(super) async fn require_second_factor(
         &state,
         request,
         |command| Ok((command.id, command.body.into_inner().required)),
-        |tx, live, (clinic, required)| members::require_second_factor(tx, &live.plain(), *clinic, *required),
-        |tx, live, outcome| members::second_factor(tx, &live.plain(), outcome.id()?),
+        |tx, live, (clinic, required)| clinics::require_second_factor(tx, &live.plain(), *clinic, *required),
+        |tx, live, outcome| clinics::second_factor(tx, &live.plain(), outcome.id()?),
     );
     answer.await?.reply(|required| Ok(Reply::ok(&SecondFactorRuleView { required })))
 }

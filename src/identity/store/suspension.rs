@@ -50,8 +50,7 @@ pub(in crate::identity) fn end_guard(tx: &mut Tx<'_>, id: Id<Account>) -> Result
     Ok(())
 }
 
-/// Returns those of `ids` that are disabled: those that nobody logs in to. An account that does not fit its MAC is
-/// among them.
+/// Returns those of `ids` that nobody can log in to: they are disabled, do not fit their MACs, or do not exist.
 pub fn list_disabled(tx: &mut Tx<'_>, ids: &[Id<Account>]) -> Result<HashSet<Id<Account>>> {
     let rows: Vec<Stored<AccountRow>> = accounts::table
         .filter(accounts::id.eq_any(ids.iter().copied()))

@@ -1,5 +1,5 @@
-//! The prompts that one plan makes and changes: on PostgreSQL all of them in one statement, where each column is one
-//! value. On SQLite a statement that is prepared once is run for each.
+//! Prompts that are stored together, as those that one plan makes and changes: on PostgreSQL all of them in one
+//! statement, where each column is one value. On SQLite a statement that is prepared once is run for each.
 
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -29,6 +29,7 @@ pub fn insert_all(tx: &mut Tx<'_>, access: &Access<Write>, list: &[&PromptRow]) 
 /// [`Error::Transient`] when one has come due, on PostgreSQL only: the unit then decides again. Others when they cannot
 /// be written.
 pub fn update_all(tx: &mut Tx<'_>, access: &Access<Write>, list: &[&PromptRow]) -> Result<()> {
+    // One alone, too: only this statement asks whether it has come due.
     if let (AnyConnection::Pg(conn), [_, ..]) = (tx.conn(), list) {
         return update_at_once(conn, access, list);
     }
@@ -53,9 +54,9 @@ fn insert_at_once(conn: &mut PgConnection, access: &Access<Write>, list: &[&Prom
     Ok(())
 }
 
-/// The number of prompts that were stored.
+/// The number of prompts that were updated.
 #[derive(QueryableByName)]
-struct Stored {
+struct UpdateCount {
     #[diesel(sql_type = BigInt)]
     number: i64,
 }
@@ -80,8 +81,8 @@ fn update_at_once(conn: &mut PgConnection, access: &Access<Write>, list: &[&Prom
     .bind::<Array<Nullable<TimestampTz>>, _>(column(list, PromptRow::next_action_at))
     .bind::<Array<Nullable<TimestampTz>>, _>(column(list, |row| row.fired_at))
     .bind::<Array<BigInt>, _>(column(list, |row| row.version));
-    let stored: Stored = Prepared(rows).get_result(conn)?;
-    if usize::try_from(stored.number) == Ok(list.len()) {
+    let updated: UpdateCount = Prepared(rows).get_result(conn)?;
+    if usize::try_from(updated.number) == Ok(list.len()) {
         Ok(())
     } else {
         Err(Error::Transient("a prompt came due while its change was decided".into()))
