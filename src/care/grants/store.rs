@@ -27,7 +27,7 @@ use crate::changes;
 use crate::db::authentic::{checked, checked_page};
 use crate::db::schema::{care_links, grant_items, grant_readers, grants, team_grants};
 use crate::db::{At, Both, Stored, Tx, columns};
-use crate::kernel::id::{Account, Any, CareLink, Grant, Patient};
+use crate::kernel::id::{Account, Any, CareLink, Grant};
 use crate::kernel::{Id, Result};
 use crate::locked;
 

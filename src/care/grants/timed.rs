@@ -64,11 +64,11 @@ type Work = fn(&mut Tx<'_>, &Access<Write>) -> Result<usize>;
 
 /// Does the work for the patients of the next grants that are due. Where nothing can be done for any of these patients,
 /// it goes on behind their grants, so that they do not hold up others. Each patient is tried once.
-async fn work_on_due(round: TaskRun<'_>, list: ListDue, work: Work) -> Result<TaskProgress> {
+async fn work_on_due(round: TaskRun<'_>, list_due: ListDue, work: Work) -> Result<TaskProgress> {
     let TaskRun { state, now, .. } = round;
     let (mut after, mut tried) = (None, HashSet::new());
     loop {
-        let found = state.db.read(move |tx| list(tx, now, after, GRANTS)).await?;
+        let found = state.db.read(move |tx| list_due(tx, now, after, GRANTS)).await?;
         let Some(last) = found.last() else { return Ok(TaskProgress::rows(0)) };
         after = Some(*last);
         let patients = found.iter().map(|(_, patient, _)| *patient).filter(|patient| tried.insert(*patient)).collect();
