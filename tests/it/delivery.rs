@@ -615,6 +615,8 @@ async fn the_log_channel_writes_ids_and_the_neutral_sentence() {
     let lines = Lines::default();
     let writer = lines.clone();
     let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    // As in the other tests that listen: see `channels::outbound::Log`.
+    let _other = tracing::Dispatch::new(tracing_subscriber::registry());
     let guard = tracing::subscriber::set_default(log);
     work(&world.app, &LogChannel).await;
     drop(guard);

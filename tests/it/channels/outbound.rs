@@ -158,12 +158,14 @@ impl std::io::Write for Log {
 }
 
 impl Log {
-    /// Listens on this thread until the guard goes.
-    pub fn listen(&self) -> tracing::subscriber::DefaultGuard {
+    /// Listens on this thread until the guard goes. A second subscriber goes with it: while there is but one, a place of
+    /// the log that another thread comes to first is off for good.
+    pub fn listen(&self) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
         let writer = self.clone();
         let all = tracing::Level::TRACE;
         let log = tracing_subscriber::fmt().with_max_level(all).with_writer(move || writer.clone()).with_ansi(false);
-        tracing::subscriber::set_default(log.finish())
+        let other = tracing::Dispatch::new(tracing_subscriber::registry());
+        (tracing::subscriber::set_default(log.finish()), other)
     }
 
     pub fn text(&self) -> String {
