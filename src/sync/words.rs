@@ -50,14 +50,16 @@ impl Parts {
     }
 }
 
-/// Finds an item as it was in `version`.
+/// Finds an item as it was in `version`; as it is now if its words went for good since.
 fn at<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Any>, version: i64) -> Result<Option<Numbered>> {
     let Some(row) = T::Table::find(tx, access, id)? else { return Ok(None) };
-    let row = if row.version == version {
-        row
-    } else {
-        let parts = items::parts_at::<T, _>(tx, access, &row, version)?;
-        ItemRow { version, parts, deleted_at: None, ..row }
+    if row.version == version || row.is_gone(access.now()) {
+        return shown::<T>(tx, access, row).map(Some);
+    }
+    let row = match items::parts_at::<T, _>(tx, access, &row, version) {
+        // It was purged, and a phone that still had it has sent it again.
+        Err(Error::NotFound) => row,
+        parts => ItemRow { version, parts: parts?, deleted_at: None, ..row },
     };
     shown::<T>(tx, access, row).map(Some)
 }

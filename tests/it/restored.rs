@@ -1,6 +1,7 @@
 //! What phones say after a restore, and what comes again long after it was answered.
 
 use afterglow::sync::renewal;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::push::changes;
@@ -8,6 +9,7 @@ use crate::support::app::{TestApp, new_id};
 use crate::support::journal::{reflection, two};
 use crate::support::people::again;
 use crate::support::phone::{is, mutation, new_phone};
+use crate::tasks::settled;
 
 fn text(body: &str) -> Value {
     json!({ "text": { "title": "Lake", "body": body } })
@@ -153,4 +155,34 @@ async fn rule_push_a_conflict_names_the_same_sections_when_it_is_told_again() {
         assert_eq!((&first["status"], &first["sections"]), (&json!("conflict"), &json!([section])), "{first:#}");
         assert_eq!(ann.pushes(&late).await, first);
     }
+}
+
+/// The phone had the answer to a merge to come, and was away until the entry was purged.
+#[actix_web::test]
+async fn rule_push_a_merge_that_comes_again_after_its_entry_was_purged_keeps_no_words_on_the_phone() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let id = ann.writes(reflection("Lake")).await;
+    let mut warned = text("One");
+    warned["sound"] = json!("rain");
+    let lost = mutation(&ann, "entry", &id, 1, warned);
+    is(&ann.pushes(&lost).await, "merged");
+    // On another phone she changes its time, and deletes it.
+    ann.edits(&id, json!({ "occurred_at": "2026-03-10T09:45:00+01:00" })).await;
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 3, json!({ "op": "delete" }))).await, "applied");
+    app.wait(SignedDuration::from_hours(31 * 24));
+    settled(&app).await;
+    let header = json!({ "kind": "reflection", "occurred_at": "2026-03-10T08:30:00+01:00" });
+    let whole = |body: &str| json!({ "header": header, "text": { "body": body } });
+    let again = async |new: &str| {
+        let batch = [lost.clone(), mutation(&ann, "entry", new, 0, whole("Later."))];
+        let results = ann.push(&batch).await.ok().body["results"].clone();
+        is(&results[0], "replayed");
+        assert_eq!(ann.entry(new).await.ok().body["text"]["body"], "Later.");
+        results[0]["item"].clone()
+    };
+    assert_eq!(again(&new_id(&app)).await["deleted"], true);
+    // A third phone still had it, and sends it whole.
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 0, whole("All I have."))).await, "merged");
+    assert_eq!(again(&new_id(&app)).await["text"]["body"], "All I have.");
 }
