@@ -163,7 +163,7 @@ fn create<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutatio
     let Sent { content, warnings, .. } = sent::<T>(access, None, mutation)?;
     let (row, warnings) = linked::<T, _>((content, None), warnings, |content| {
         let creation = Creation::of(&T::body(&content))?;
-        let is_linked = T::links(T::header(&content)).iter().any(Option::is_some);
+        let is_linked = is_linked::<T>(&content);
         let (new, _) = New::<T>::seal(
             access.keys()?,
             (access.patient(), mutation.thing.typed()),
@@ -171,16 +171,30 @@ fn create<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutatio
             creation,
             access.now(),
         )?;
-        if is_linked {
-            access.attempt(tx, |tx| items::create::<T>(tx, access, &new))
-        } else {
-            // Without links nothing can be left out: what is refused is undone with the mutation.
-            items::create::<T>(tx, access, &new).map(Ok)
-        }
+        insert::<T>(tx, access, &new, is_linked)
     })?;
     let row = row.ok_or_else(|| Error::internal("an id that was free is taken"))?;
     let merged = !warnings.is_empty();
     stored::<T>(tx, access, row, merged, warnings)
+}
+
+fn is_linked<T: Merges>(content: &T::Content) -> bool {
+    T::links(T::header(content)).iter().any(Option::is_some)
+}
+
+/// Inserts a new item; nothing if its id is taken. Without links nothing can be left out: what is refused is undone with
+/// the mutation.
+fn insert<T: Merges>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    new: &New<T>,
+    is_linked: bool,
+) -> Result<Result<Option<ItemRow>>> {
+    if is_linked {
+        access.attempt(tx, |tx| items::create::<T>(tx, access, new))
+    } else {
+        items::create::<T>(tx, access, new).map(Ok)
+    }
 }
 
 /// Does `work` with a content; where it refuses links or times of the header, again as they were `before`.
@@ -229,7 +243,9 @@ fn write<T: Merges>(
             // What was purged cannot be merged with: the phone sends all it has, and that is what there is.
             return if words && mutation.base == 0 {
                 let Sent { content, warnings, .. } = sent::<T>(access, None, mutation)?;
-                let row = items::revive::<T>(tx, access, &row, &content)?;
+                let (row, warnings) = linked::<T, _>((content, None), warnings, |content| {
+                    access.attempt(tx, |tx| items::revive::<T>(tx, access, &row, &content))
+                })?;
                 stored::<T>(tx, access, row, true, warnings)
             } else {
                 conflict::<T>(tx, access, Vec::new(), None)
@@ -273,7 +289,9 @@ fn write<T: Merges>(
         let merged = !exact || !warnings.is_empty();
         return stored::<T>(tx, access, row, merged, warnings);
     }
-    let sibling = sibling::<T>(tx, access, vault, mutation, (&sends, &conflicts))?;
+    let (sibling, left_out) = sibling::<T>(tx, access, vault, mutation, (&sends, &conflicts))?;
+    let news: Vec<_> = left_out.into_iter().filter(|fault| !warnings.contains(fault)).collect();
+    let warnings = [warnings, news].concat();
     let kept = Kept { merged: true, item: row.id, version: row.version, sibling: Some(sibling.id) };
     let (item, sibling) = (Some(shown::<T>(tx, access, row)?), Some(shown::<T>(tx, access, sibling)?));
     Ok(Done::Stored { replayed: false, kept, item, sibling, code: None, warnings })
@@ -386,14 +404,15 @@ fn was_there<T: Merges>(
 }
 
 /// Makes the draft that holds what was in conflict, with header and tags as they were sent. Its id follows from the
-/// mutation, so that a retry makes no second one. Nobody but the patient sees a draft.
+/// mutation, so that a retry makes no second one. Nobody but the patient sees a draft. Links that are not theirs are left
+/// out, with a warning.
 fn sibling<T: Merges>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     vault: &Vault,
     mutation: &Mutation,
     (sends, conflicts): (&Sent<T>, &[usize]),
-) -> Result<ItemRow> {
+) -> Result<(ItemRow, Vec<FieldError>)> {
     let patient = access.patient();
     let parts = [patient.uuid(), mutation.id.uuid()];
     let mac = vault.mac(MacLabel::Sync, &[parts[0].as_bytes(), parts[1].as_bytes(), b"sibling"]);
@@ -410,8 +429,12 @@ fn sibling<T: Merges>(
     let circumstances = T::header_mut(&mut content).circumstances_mut();
     circumstances.draft = true;
     let id = Id::from_mac(&mac);
-    let creation = Creation::of(&T::body(&content))?;
-    let new = New::<T>::copy(access.keys()?, (patient, id), (content, mutation.thing), creation, access.now())?;
-    let row = items::create::<T>(tx, access, &new)?;
-    row.map_or_else(|| T::Table::find(tx, access, id.any())?.ok_or(Error::NotFound), Ok)
+    let (row, warnings) = linked::<T, _>((content, None), Vec::new(), |content| {
+        let creation = Creation::of(&T::body(&content))?;
+        let is_linked = is_linked::<T>(&content);
+        let new = New::<T>::copy(access.keys()?, (patient, id), (content, mutation.thing), creation, access.now())?;
+        insert::<T>(tx, access, &new, is_linked)
+    })?;
+    let row = row.map_or_else(|| T::Table::find(tx, access, id.any())?.ok_or(Error::NotFound), Ok)?;
+    Ok((row, warnings))
 }

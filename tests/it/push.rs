@@ -501,3 +501,30 @@ async fn a_number_of_changes_that_cannot_be_is_told_and_refuses_no_share() {
         assert_eq!(pointers(&result), if warned { vec!["/seen_seq"] } else { vec![] }, "{seen}");
     }
 }
+
+#[actix_web::test]
+async fn words_that_are_kept_beside_others_or_come_after_a_purge_are_not_refused_for_a_link() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let id = ann.writes(reflection("Lake")).await;
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 1, json!({ "text": { "body": "One" } }))).await, "applied");
+    let both = json!({
+        "header": { "infusion_id": new_id(&app) }, "text": { "body": "Two" }, "on_conflict": "keep_both",
+    });
+    let kept = ann.pushes(&mutation(&ann, "entry", &id, 1, both)).await;
+    is(&kept, "merged");
+    assert_eq!(pointers(&kept), ["/infusion_id"]);
+    assert!(kept["sibling"]["header"]["infusion_id"].is_null(), "{kept:#}");
+    let copy = ann.entry(kept["sibling"]["id"].as_str().unwrap()).await.ok();
+    assert_eq!(copy.body["text"]["body"], "Two");
+    let version = ann.entry(&id).await.ok().body["version"].as_i64().unwrap();
+    is(&ann.pushes(&mutation(&ann, "entry", &id, version, json!({ "op": "delete" }))).await, "applied");
+    app.wait(SignedDuration::from_hours(31 * 24));
+    crate::tasks::settled(&app).await;
+    let mut whole = entry("All I have.");
+    whole["header"]["infusion_id"] = json!(new_id(&app));
+    let back = ann.pushes(&mutation(&ann, "entry", &id, 0, whole)).await;
+    is(&back, "merged");
+    assert_eq!(pointers(&back), ["/infusion_id"]);
+    assert_eq!(ann.entry(&id).await.ok().body["text"]["body"], "All I have.");
+}
