@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::care::grants::Sections;
 use crate::changes::Entity;
 use crate::kernel::id::{Any, Prompt};
+use crate::kernel::page::SMALL;
 use crate::kernel::{Error, Fields, Id, Result, Zone, device_time};
 
 /// The time for which a deleted item can be undeleted.
@@ -241,6 +242,14 @@ impl ItemRow {
     /// Returns the number of its sealed bytes.
     pub fn bytes(&self) -> usize {
         self.parts.iter().filter_map(|part| part.sealed.as_ref()).map(Vec::len).sum()
+    }
+
+    /// Returns the number of its sealed bytes for a reader of the `shared` sections. What is not open to them does not
+    /// count: its length would show in the place where a page ends.
+    pub fn shared_bytes<T: ItemKind>(&self, shared: Sections) -> usize {
+        let sections = T::SECTIONS.iter().zip(self.parts.iter().skip(1));
+        let open = sections.filter(|(section, _)| section.grant.is_some_and(|grant| shared.has(grant)));
+        SMALL + open.filter_map(|(_, part)| part.sealed.as_ref()).map(Vec::len).sum::<usize>()
     }
 
     /// Returns the parts as of `version`, from the present ones and those that were replaced after it. `kept` holds, by

@@ -174,7 +174,7 @@ fn find_shared<T: ItemPresenter, F: Filter<T>, A>(
     let (mut bytes, mut shown) = (0, 0);
     for item in some {
         let row = item.row.take().or_else(|| rows.remove(&item.id)).filter(|_| !item.sections.is_empty());
-        let size = row.as_ref().map_or(0, ItemRow::bytes);
+        let size = row.as_ref().map_or(0, |row| row.shared_bytes::<T>(item.sections));
         if bytes > 0 && bytes + size > BYTES {
             break;
         }

@@ -10,7 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::actions::Item;
-use super::model::{Header as _, ItemRow};
+use super::model::{Header as _, ItemKind, ItemRow};
 use super::seal::{self, OpenedItem};
 use crate::care::grants::Sections;
 use crate::course::ContextSource;
@@ -32,6 +32,13 @@ pub struct Visible {
     pub shared: Option<Sections>,
     /// The accounts that opened it, if they were asked for.
     pub openings: Option<Vec<(Id<Account>, Timestamp)>>,
+}
+
+impl Visible {
+    /// Returns the number of its sealed bytes, of those sections that its caller may see.
+    pub fn bytes<T: ItemKind>(&self) -> usize {
+        self.shared.map_or_else(|| self.row.bytes(), |shared| self.row.shared_bytes::<T>(shared))
+    }
 }
 
 /// The view of a kind of item.

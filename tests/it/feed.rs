@@ -270,6 +270,31 @@ async fn an_edit_of_what_is_not_open_changes_no_byte() {
     assert_eq!(reader.item("entry", &open).unwrap()["text"], json!({ "body": "Loud." }));
 }
 
+/// I8 for the place where a page ends, in the feed and in the list.
+#[actix_web::test]
+async fn an_edit_of_what_is_not_open_ends_no_page_sooner() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let mut entries = Vec::new();
+    for title in ["One", "Two", "Three", "Four", "Five"] {
+        let id = ann.writes(reflection(title)).await;
+        ann.opens(&id, &["mood"], &theo).await;
+        entries.push(id);
+    }
+    let look = async || {
+        let feed = feed_page(&theo, None, 200).await.ok().body;
+        (feed, theo.reads(&ann, "/entries").await.ok().body)
+    };
+    look().await;
+    let before = look().await;
+    assert_eq!(before.1["items"].as_array().unwrap().len(), entries.len());
+    // All texts together are more than a page holds.
+    for id in &entries {
+        ann.edits(id, json!({ "text": { "body": "x".repeat(250_000) } })).await;
+    }
+    assert_eq!(look().await, before);
+}
+
 #[actix_web::test]
 async fn a_rule_opens_many_at_once_and_what_comes_to_fall_under_it() {
     let app = TestApp::start().await;

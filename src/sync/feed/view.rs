@@ -48,7 +48,8 @@ impl Content {
     /// Returns the number of its sealed bytes.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Entry(item) | Self::Response(item) => item.row.bytes(),
+            Self::Entry(item) => item.bytes::<Entries>(),
+            Self::Response(item) => item.bytes::<Responses>(),
             Self::Comment(row) => row.doc.len(),
             Self::Grant(row, _) => row.doc.len(),
             Self::Assignment(known) => known.row.doc.len(),
