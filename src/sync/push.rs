@@ -167,7 +167,7 @@ pub fn apply(
             _ if mutation.patient != access.patient().uuid() => Err(Error::conflict(Code::WrongAccount)),
             Some(before) if before.fingerprint == *fingerprint => match before.came {
                 Came::Stored(kept) => Ok(replay(tx, access, mutation, kept)?),
-                Came::Conflict(code) => Ok(again(tx, access, mutation, code)?),
+                Came::Conflict(code) => Ok(again(tx, access, means, mutation, code)?),
                 // If it is refused still, the answer says why in full. If it could be done by now, that is undone.
                 Came::Refused(code) => access.attempt(tx, |tx| {
                     one(tx, access, means, mutation)?;
@@ -225,13 +225,36 @@ fn one(tx: &mut Tx<'_>, access: &Access<Write>, means: &Means, mutation: &Mutati
 }
 
 /// Answers a mutation that was in conflict before: it still is, with the thing as it is now.
-fn again(tx: &mut Tx<'_>, access: &Access<Write>, mutation: &Mutation, code: Option<&'static str>) -> Result<Done> {
+fn again(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    means: &Means,
+    mutation: &Mutation,
+    code: Option<&'static str>,
+) -> Result<Done> {
     let current = if code.is_some() { find(tx, access, mutation.kind, mutation.thing)? } else { None };
+    if code != Some("section_changed") {
+        return Ok(Done::Conflict { sections: Vec::new(), current, code });
+    }
+    // The sections are found anew. If it could be done by now, that is undone, and all that it sends are named.
+    let mut compared = None;
+    let _undone = access.attempt(tx, |tx| {
+        compared = Some(one(tx, access, means, mutation)?);
+        Err::<(), _>(Error::conflict(Code::StateConflict))
+    })?;
+    let sections = match compared {
+        Some(Done::Conflict { sections, .. }) if !sections.is_empty() => sections,
+        _ => all_sent(mutation),
+    };
+    Ok(Done::Conflict { sections, current, code })
+}
+
+/// Lists what a mutation sends of all that can be in conflict.
+fn all_sent(mutation: &Mutation) -> Vec<&'static str> {
     let fields = mutation.members.get("fields").and_then(Value::as_object);
     let sent = |name: &&str| mutation.members.contains_key(*name) || fields.is_some_and(|all| all.contains_key(*name));
-    let names =
-        written(mutation.kind).filter(|_| code == Some("section_changed")).map_or(&[][..], |kind| kind.conflicts);
-    Ok(Done::Conflict { sections: names.iter().copied().filter(sent).collect(), current, code })
+    let names = written(mutation.kind).map_or(&[][..], |kind| kind.conflicts);
+    names.iter().copied().filter(sent).collect()
 }
 
 /// Answers a mutation that was done before with what came of it then.

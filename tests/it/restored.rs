@@ -186,3 +186,20 @@ async fn rule_push_a_merge_that_comes_again_after_its_entry_was_purged_keeps_no_
     is(&ann.pushes(&mutation(&ann, "entry", &id, 0, whole("All I have."))).await, "merged");
     assert_eq!(again(&new_id(&app)).await["text"]["body"], "All I have.");
 }
+
+/// Of what a phone sends, only the text is in conflict.
+#[actix_web::test]
+async fn rule_push_a_conflict_that_is_told_again_names_no_section_that_was_in_none() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let id = ann.writes(reflection("Lake")).await;
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 1, text("One"))).await, "applied");
+    let mut more = text("Two");
+    more["mood"] = json!({ "valence": 1, "distress": 2 });
+    let late = mutation(&ann, "entry", &id, 1, more);
+    let before = changes(&app);
+    let first = ann.pushes(&late).await;
+    assert_eq!((&first["status"], &first["sections"]), (&json!("conflict"), &json!(["text"])));
+    assert_eq!(ann.pushes(&late).await, first);
+    assert_eq!(changes(&app), before, "nothing was stored");
+}
