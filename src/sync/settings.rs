@@ -73,7 +73,7 @@ fn fault(name: &str, detail: impl Into<String>) -> FieldError {
     FieldError { pointer: format!("/fields/{name}"), detail: detail.into() }
 }
 
-/// Reads the moves that a phone tells of. One that cannot be read is left out; one that lies ahead happened by now.
+/// Reads the moves that a phone tells of, oldest first. One that cannot be read is left out; one that lies ahead happened by now.
 fn moves(zones: Option<&Value>, now: Timestamp, warnings: &mut Vec<FieldError>) -> Vec<Move> {
     let Some(zones) = zones else { return Vec::new() };
     let Some(list) = zones.as_array() else {
@@ -101,5 +101,7 @@ fn moves(zones: Option<&Value>, now: Timestamp, warnings: &mut Vec<FieldError>) 
             Err(_) => {}
         }
     }
+    // A return to a zone is none as long as the move away from it is not known.
+    moves.sort_by_key(|(_, from)| *from);
     moves
 }

@@ -295,6 +295,24 @@ async fn settings_are_merged_field_by_field_and_the_zones_are_a_set() {
 }
 
 #[actix_web::test]
+async fn a_patient_who_has_come_home_is_at_home_in_whatever_order_a_phone_lists_the_moves() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    app.wait(jiff::SignedDuration::from_hours(100));
+    let moved = |zone: &str, hours: i64| {
+        let from = app.now().checked_sub(jiff::SignedDuration::from_hours(hours)).unwrap().to_string();
+        json!({ "time_zone": zone, "from": from })
+    };
+    let zones = json!({ "fields": { "zones": [moved("Europe/Berlin", 10), moved("Asia/Tokyo", 50)] } });
+    let version = me(&ann).await["version"].as_i64().unwrap();
+    is(&ann.pushes(&mutation(&ann, "settings", &ann.patient, version, zones)).await, "applied");
+    let settings = me(&ann).await;
+    let stored: Vec<_> = settings["zones"].as_array().unwrap().iter().map(|one| one["time_zone"].clone()).collect();
+    assert_eq!(stored, ["Europe/Berlin", "Asia/Tokyo", "Europe/Berlin"]);
+    assert_eq!(settings["time_zone"], "Europe/Berlin");
+}
+
+#[actix_web::test]
 async fn the_patients_report_of_an_infusion_is_merged_field_by_field() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
