@@ -239,9 +239,13 @@ fn write<T: Merges>(
 ) -> Result<Done> {
     let words = T::WORDS.iter().any(|name| mutation.members.get(*name).is_some_and(|value| !value.is_null()));
     if row.deleted_at.is_some() {
+        if !words {
+            // Times and tags of what was deleted are of no use to anybody: it stays as it is.
+            return stored::<T>(tx, access, row, true, Vec::new());
+        }
         if row.is_gone(access.now()) {
             // What was purged cannot be merged with: the phone sends all it has, and that is what there is.
-            return if words && mutation.base == 0 {
+            return if mutation.base == 0 {
                 let Sent { content, warnings, .. } = sent::<T>(access, None, mutation)?;
                 let (row, warnings) = linked::<T, _>((content, None), warnings, |content| {
                     access.attempt(tx, |tx| items::revive::<T>(tx, access, &row, &content))
@@ -250,10 +254,6 @@ fn write<T: Merges>(
             } else {
                 conflict::<T>(tx, access, Vec::new(), None)
             };
-        }
-        if !words {
-            // Times and tags of what was deleted are of no use to anybody: it stays as it is.
-            return stored::<T>(tx, access, row, true, Vec::new());
         }
         let back = items::undelete::<T>(tx, access, row.id.typed())?.value;
         row = back.ok_or(Error::NotFound)?;

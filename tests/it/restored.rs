@@ -203,3 +203,25 @@ async fn rule_push_a_conflict_that_is_told_again_names_no_section_that_was_in_no
     assert_eq!(ann.pushes(&late).await, first);
     assert_eq!(changes(&app), before, "nothing was stored");
 }
+
+/// An entry without words, and a phone that was away for longer than its deletion could be undone.
+#[actix_web::test]
+async fn rule_push_tags_of_what_was_purged_are_told_of_its_deletion_and_not_asked_for_again() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let id = new_id(&app);
+    let header = json!({ "kind": "reflection", "occurred_at": "2026-03-10T08:30:00+01:00" });
+    let whole = json!({ "header": header, "tags": ["lake"] });
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 0, whole.clone())).await, "applied");
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 1, json!({ "op": "delete" }))).await, "applied");
+    app.wait(SignedDuration::from_hours(31 * 24));
+    settled(&app).await;
+    let before = changes(&app);
+    for (base, sent) in [(1, json!({ "tags": ["lake", "late"] })), (0, whole)] {
+        let told = ann.pushes(&mutation(&ann, "entry", &id, base, sent)).await;
+        is(&told, "merged");
+        assert_eq!(told["item"]["deleted"], true, "{told:#}");
+    }
+    assert_eq!(changes(&app), before);
+    ann.entry(&id).await.expect(404);
+}
