@@ -73,7 +73,8 @@ fn fault(name: &str, detail: impl Into<String>) -> FieldError {
     FieldError { pointer: format!("/fields/{name}"), detail: detail.into() }
 }
 
-/// Reads the moves that a phone tells of, oldest first. One that cannot be read is left out; one that lies ahead happened by now.
+/// Reads the moves that a phone tells of, oldest first. One that cannot be read is left out; one that lies ahead
+/// happened by now.
 fn moves(zones: Option<&Value>, now: Timestamp, warnings: &mut Vec<FieldError>) -> Vec<Move> {
     let Some(zones) = zones else { return Vec::new() };
     let Some(list) = zones.as_array() else {

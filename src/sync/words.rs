@@ -182,8 +182,8 @@ fn is_linked<T: Merges>(content: &T::Content) -> bool {
     T::links(T::header(content)).iter().any(Option::is_some)
 }
 
-/// Inserts a new item; nothing if its id is taken. Without links nothing can be left out: what is refused is undone with
-/// the mutation.
+/// Inserts a new item; nothing if its id is taken. Without links nothing can be left out: what is refused is undone
+/// with the mutation.
 fn insert<T: Merges>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -404,8 +404,8 @@ fn was_there<T: Merges>(
 }
 
 /// Makes the draft that holds what was in conflict, with header and tags as they were sent. Its id follows from the
-/// mutation, so that a retry makes no second one. Nobody but the patient sees a draft. Links that are not theirs are left
-/// out, with a warning.
+/// mutation, so that a retry makes no second one. Nobody but the patient sees a draft. Links that are not theirs are
+/// left out, with a warning.
 fn sibling<T: Merges>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
