@@ -20,6 +20,8 @@ const MOST_OF_DAY: usize = 20;
 const MOST_PROMPTS: u32 = 12;
 /// The longest time in days by which anything in a rule may be away from what it hangs on.
 const MOST_DAYS: i64 = 120;
+/// The most prompts that lapse in a row before their rule stops.
+const MOST_LAPSED: u32 = 52;
 /// The most days ahead for which prompts are planned.
 const MOST_HORIZON: i32 = 28;
 
@@ -168,6 +170,8 @@ impl Protocol {
     fn check_silence(&self, rule: &Rule, fault: &mut impl FnMut(bool, &str, &str)) {
         let lasting = rule.stops_after.is_none_or(|lapsed| lapsed > 0 && rule.recurs());
         fault(lasting, "/stops_after", "only what recurs stops, after some have lapsed");
+        let soon = rule.stops_after.is_none_or(|lapsed| lapsed <= MOST_LAPSED);
+        fault(soon, "/stops_after", "it stops after at most 52 that lapse in a row");
         match &rule.anchor {
             Anchor::AfterSilence { hours, phase } => {
                 fault(*hours > 0, "/anchor", "a silence lasts some hours");

@@ -191,6 +191,13 @@ async fn the_published_schema_describes_what_the_server_takes() {
             assert_eq!(rules.is_valid(&body), taken, "{name} {change:?}: {}", answer.body);
         }
     }
+    // A rule that stops after more than a year of weeks would hardly ever stop.
+    for (lapsed, stops) in [(0, false), (1, true), (52, true), (53, false), (4_294_967_295_u32, false)] {
+        let mut body = base.clone();
+        rule(&mut body, "mnt.weekly")["stops_after"] = json!(lapsed);
+        let (_, draft) = drafts(&admin, &clinic, body.clone()).await;
+        assert_eq!((rules.is_valid(&body), draft["faults"] == json!([])), (stops, stops), "{lapsed}: {draft}");
+    }
 }
 
 #[actix_web::test]

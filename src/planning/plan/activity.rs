@@ -26,8 +26,9 @@ fn plus(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// The most prompts of a recurring rule that are searched for a row of lapsed ones.
-const MOST_IN_A_ROW: usize = 60;
+/// The most periods of a recurring rule without a lapsed prompt that a row may hold, beside those that stop the rule.
+/// In a pause, or over a cap, none goes out.
+const MOST_WITHOUT: usize = 60;
 
 /// Returns the instant at which a row of lapsed prompts begins: the last activity of the patient, or the end of the
 /// last infusion if that is later.
@@ -43,13 +44,13 @@ pub fn ids_in_a_row(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Vec<I
     let calendar = Calendar::new(facts);
     let (origin, first, last) = (calendar.date(facts.care_start), calendar.date(begins), calendar.date(now));
     let mut ids = Vec::new();
-    for rule in protocol.rules.iter().filter(|rule| rule.stops_after.is_some()) {
-        let Some(period) = period(rule) else { continue };
+    for rule in &protocol.rules {
+        let Some((period, lapsed)) = period(rule).zip(rule.stops_after) else { continue };
+        let most = usize::try_from(lapsed).unwrap_or(usize::MAX).saturating_add(MOST_WITHOUT);
         let number = |date| days(origin, date).div_euclid(period).max(0);
         let message = |other: &&Rule| matches!(&other.anchor, Anchor::AfterStop(of) if *of == rule.key);
         for rule in protocol.rules.iter().filter(message).chain([rule]) {
-            let row =
-                (number(first)..=number(last)).take(MOST_IN_A_ROW).filter_map(|number| u32::try_from(number).ok());
+            let row = (number(first)..=number(last)).take(most).filter_map(|number| u32::try_from(number).ok());
             ids.extend(row.map(|occurrence| facts.prompt_key.id(facts.patient, &rule.key, None, occurrence)));
         }
     }

@@ -262,10 +262,14 @@ fn rule_carry_over_takes_at_most_one_a_day_the_one_of_the_highest_priority() {
 
 /// A patient whose first weekly prompts after the fortnight, so many of them, have lapsed.
 fn weeks(lapsed: usize) -> Facts {
+    weeks_of(fixture(), lapsed)
+}
+
+fn weeks_of(protocol: &Protocol, lapsed: usize) -> Facts {
     let mut facts = since(BEFORE);
     let mut now = at("2026-09-23T08:00:00Z");
     while facts.settled.len() < lapsed {
-        let plan = planned(&facts, &now.to_string());
+        let plan = plan(protocol, &facts, now);
         let week = now..now + hours(24 * 7);
         let due = plan.prompts.iter().filter(|one| one.rule_key == "mnt.weekly" && week.contains(&one.due_at));
         facts.settled.extend(due.map(|prompt| out(prompt, true)));
@@ -312,6 +316,21 @@ fn rule_maintenance_stops_after_four_weekly_ones_that_lapsed_in_a_row_with_one_m
     let pause = PausePeriod { from: at("2026-10-22T00:00:00Z"), until: at("2026-10-27T00:00:00Z") };
     let paused = Facts { pauses: vec![pause], ..weeks(4) };
     assert_eq!(resting(&paused, thursday), (vec![], sunday("2026-11-01")));
+}
+
+#[test]
+fn rule_maintenance_a_row_is_remembered_whole_however_many_it_takes_to_stop() {
+    // A clinic published this before there was a bound.
+    let mut protocol = fixture().clone();
+    rule(&mut protocol, "mnt.weekly").stops_after = Some(70);
+    let mut facts = weeks_of(&protocol, 70);
+    let last = facts.settled[69].due_at;
+    let half_a_year_later = last + hours(24 * 7 * 26);
+    // What is older than a plan looks back is found by its id.
+    let remembered = ids_in_a_row(&protocol, &facts, half_a_year_later);
+    facts.settled.retain(|past| remembered.contains(&past.id));
+    let stopped = why_not(&plan(&protocol, &facts, half_a_year_later), "mnt.weekly");
+    assert!(!stopped.is_empty() && stopped.iter().all(|reason| *reason == DropReason::Stopped), "{stopped:?}");
 }
 
 #[test]
@@ -368,6 +387,11 @@ fn faults_of_what_follows_from_silence_are_named() {
     assert_eq!(
         faults(&|protocol| rule(protocol, "d1.tell").stops_after = Some(2)),
         ["d1.tell: only what recurs stops, after some have lapsed"]
+    );
+    assert_eq!(faults(&|protocol| rule(protocol, "mnt.weekly").stops_after = Some(52)), Vec::<String>::new());
+    assert_eq!(
+        faults(&|protocol| rule(protocol, "mnt.weekly").stops_after = Some(53)),
+        ["mnt.weekly: it stops after at most 52 that lapse in a row"]
     );
     let silence = |hours, phase| crate::planning::protocol::Anchor::AfterSilence { hours, phase };
     assert_eq!(
