@@ -68,6 +68,7 @@ impl Protocol {
             self.check_silence(rule, &mut fault);
             let replaced = rule.stands_for.as_ref().is_none_or(|key| self.rule(key).is_some());
             fault(replaced, "/stands_for", "it stands for a rule that does not exist");
+            fault(!self.replaces_itself(rule), "/stands_for", "it stands for itself, so that it is never asked");
         }
         self.check_limits(&mut faults);
         self.check_translations(&mut faults);
@@ -78,6 +79,12 @@ impl Protocol {
             }
         }
         faults
+    }
+
+    /// Whether a rule comes in its own place, if only by way of others that stand for each other.
+    fn replaces_itself(&self, rule: &Rule) -> bool {
+        let next = |one: &&Rule| one.stands_for.as_ref().and_then(|key| self.rule(key));
+        std::iter::successors(next(&rule), next).take(self.rules.len()).any(|one| one.key == rule.key)
     }
 
     /// Checks what is not of a single rule.
@@ -277,6 +284,8 @@ fn check_texts(rule: &Rule, texts: &RuleTexts, mut fault: impl FnMut(bool, &str)
     fault(all().all(|text| !text.trim().is_empty()), "the text is empty");
     let fitting = all().chain([&texts.plain, &texts.because]).all(|text| fits(text));
     fault(fitting, "the text has at most 240 characters");
+    let clean = all().chain([&texts.plain, &texts.because]).all(|text| !text.contains('\0'));
+    fault(clean, "no text has a NUL character");
     let own = rule.texts().chain([rule.plain.as_str(), rule.because.as_str()]);
     let mut pairs = own.zip(all().chain([&texts.plain, &texts.because]));
     let same = pairs.all(|(own, text)| placeholders(own) == placeholders(text));

@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use crate::exercises::catalogue;
 use crate::kernel::id::{Clinic, ClinicProtocol};
 use crate::kernel::{FieldError, Id};
+use crate::planning::protocol::Anchor;
 use crate::planning::{OWN, Protocol, ProtocolContent};
 use crate::vault::SealContext;
 
@@ -79,6 +80,12 @@ pub fn faults(protocol: &Protocol) -> Vec<FieldError> {
         if rule.key.starts_with(OWN) {
             let detail = "keys that begin with `own.` are for what therapists add".to_owned();
             faults.push(FieldError { pointer: format!("/rules/{n}/key"), detail });
+        }
+        if let Anchor::DateOf(key) = &rule.anchor
+            && catalogue::find(key, None).is_none_or(|exercise| exercise.returns_on.is_none())
+        {
+            let detail = "no response to this exercise comes back on a date".to_owned();
+            faults.push(FieldError { pointer: format!("/rules/{n}/anchor"), detail });
         }
         for (place, key) in rule.exercises.iter().enumerate() {
             if catalogue::find(key, None).is_none() {

@@ -455,6 +455,41 @@ async fn no_protocol_of_a_clinic_weakens_a_safety_check_or_makes_planning_slow()
 }
 
 #[actix_web::test]
+async fn a_rule_that_would_never_be_asked_is_a_fault() {
+    let app = TestApp::start().await;
+    let (admin, _, _, clinic) = clinic(&app).await;
+    let places = async |change: &dyn Fn(&mut Value)| {
+        let mut body = content("Never");
+        change(&mut body);
+        let keys: Vec<_> = body["rules"].as_array().unwrap().iter().map(|rule| rule["key"].clone()).collect();
+        let (_, draft) = drafts(&admin, &clinic, body).await;
+        let of = |fault: &Value| {
+            let pointer = fault["pointer"].as_str().unwrap().to_owned();
+            let (place, member) = pointer.strip_prefix("/rules/").unwrap().split_once('/').unwrap();
+            format!("{}/{member}", keys[place.parse::<usize>().unwrap()].as_str().unwrap())
+        };
+        let mut places: Vec<String> = draft["faults"].as_array().unwrap().iter().map(of).collect();
+        places.sort();
+        places
+    };
+    let stands = |body: &mut Value, key: &str, other: &str| rule(body, key)["stands_for"] = json!(other);
+    assert_eq!(places(&|body| stands(body, "d2.mood", "d1.tell")).await, [""; 0]);
+    assert_eq!(places(&|body| stands(body, "d2.mood", "d2.mood")).await, ["d2.mood/stands_for"]);
+    // The third stands for one of two that stand for each other: it is asked itself.
+    let circle = places(&|body| {
+        stands(body, "d2.mood", "d1.tell");
+        stands(body, "d1.tell", "d2.mood");
+        stands(body, "mnt.weekly", "d2.mood");
+    })
+    .await;
+    assert_eq!(circle, ["d1.tell/stands_for", "d2.mood/stands_for"]);
+    for exercise in ["juggling", "values-sort"] {
+        let never = places(&|body| rule(body, "note.returned")["anchor"] = json!({ "date_of": exercise })).await;
+        assert_eq!(never, ["note.returned/anchor"], "{exercise}");
+    }
+}
+
+#[actix_web::test]
 async fn a_clinic_whose_link_has_ended_has_no_say_any_more() {
     let app = TestApp::start().await;
     let (admin, theo, ann, clinic) = clinic(&app).await;

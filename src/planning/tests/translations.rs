@@ -81,6 +81,9 @@ fn a_fault_of_a_translation_is_named() {
     assert_eq!(of_tell(&|texts| texts.text = "ä".repeat(241)), long);
     assert_eq!(of_tell(&|texts| texts.because = "ä".repeat(241)), long);
     assert_eq!(of_tell(&|texts| texts.text = "ä".repeat(240)), Vec::<String>::new());
+    let nul = ["de/d1.tell: no text has a NUL character"];
+    assert_eq!(of_tell(&|texts| texts.text.push('\0')), nul);
+    assert_eq!(of_tell(&|texts| texts.because.push('\0')), nul);
     for wrong in ["Kein Zitat.", "„{answer:if-then-habit}“ {answer:if-then-habit}", "{last_takeaway}", "{answer:if"]
     {
         let faults = of_habit(&|texts| texts.text = wrong.to_owned());
