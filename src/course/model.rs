@@ -216,9 +216,10 @@ impl InfusionFacts {
             _ => Err("must be between 1 and 720"),
         });
         let planned_minutes = minutes.and_then(|minutes| f.take("/planned_minutes", minutes));
-        let setting = draft.setting.and_then(|text| f.take("/setting", Text::parse(text)));
-        let note = draft.note.and_then(|text| f.take("/note", Text::parse(text)));
-        let cancel_reason = draft.cancel_reason.and_then(|text| f.take("/cancel_reason", Text::parse(text)));
+        let setting = draft.setting.and_then(|text| f.take("/setting", Text::optional(&text))).flatten();
+        let note = draft.note.and_then(|text| f.take("/note", Text::optional(&text))).flatten();
+        let cancel_reason =
+            draft.cancel_reason.and_then(|text| f.take("/cancel_reason", Text::optional(&text))).flatten();
         f.done()?;
         Ok(Self {
             status: draft.status,

@@ -165,8 +165,7 @@ impl PutEntry {
 
 impl TextFields {
     fn parse(self, fields: &mut Fields) -> Option<TextSection> {
-        let title = self.title.filter(|title| !title.is_empty());
-        let title = title.and_then(|title| fields.take("/text/title", Text::parse(title)));
+        let title = self.title.and_then(|title| fields.take("/text/title", Text::optional(&title))).flatten();
         let body = self.body.filter(|body| !body.is_empty());
         let body = body.and_then(|body| fields.take("/text/body", Markdown::parse(body)));
         (title.is_some() || body.is_some()).then_some(TextSection { title, body })

@@ -26,6 +26,15 @@ impl<const MAX: usize> Text<MAX> {
         Ok(Self(text))
     }
 
+    /// Takes a text that may be absent, as an empty field of a form is: one of nothing but white space is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Text::parse`].
+    pub fn optional(text: &str) -> Result<Option<Self>, String> {
+        if text.trim().is_empty() { Ok(None) } else { Self::parse(text).map(Some) }
+    }
+
     /// Takes a line that others are shown, such as a name: composed, without spaces around it.
     ///
     /// # Errors

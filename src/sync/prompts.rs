@@ -35,8 +35,8 @@ fn parse(access: &Access<Write>, name: &str, mutation: &Mutation) -> Result<Prom
     let action = match name {
         "open" => Some(PromptAction::Open),
         "skip" => {
-            let reason = member("reason").and_then(|text| fields.take("/reason", Text::<200>::parse(text)));
-            Some(PromptAction::Skip { reason: reason.map(Text::into_string) })
+            let reason = member("reason").and_then(|text| fields.take("/reason", Text::<200>::optional(&text)));
+            Some(PromptAction::Skip { reason: reason.flatten().map(Text::into_string) })
         }
         "snooze" => {
             let until = member("until").unwrap_or_else(|| "hour".to_owned());

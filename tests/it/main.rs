@@ -28,6 +28,7 @@ mod assignments;
 mod at_rest;
 mod attempts;
 mod audit;
+mod blanks;
 mod borders;
 mod bundle;
 mod calendar;

@@ -152,7 +152,7 @@ impl PutAssignment {
             let known = catalogue::find(&self.exercise_key, None).is_some();
             fields.check(known, "/exercise_key", "is not an exercise of the library");
         }
-        let note = self.note.as_deref().and_then(|text| fields.take("/note", note(text))).flatten();
+        let note = self.note.as_deref().and_then(|text| fields.take("/note", Text::optional(text))).flatten();
         let due_on = self.due_on.as_deref().and_then(|text| fields.take("/due_on", due(text, old, today)));
         let before = old.and_then(|old| old.withdrawn_at);
         let withdrawn_at = match self.status.as_deref() {
@@ -200,8 +200,4 @@ fn due(text: &str, old: Option<&AssignmentDoc>, today: Date) -> Result<Date, &'s
     } else {
         Err("must not be past, and at most a year ahead")
     }
-}
-
-fn note(text: &str) -> Result<Option<Text<1000>>, String> {
-    if text.trim().is_empty() { Ok(None) } else { Text::parse(text.to_owned()).map(Some) }
 }

@@ -338,9 +338,9 @@ pub(super) struct SkipPrompt {
 impl SkipPrompt {
     fn parse(body: Option<Self>) -> Result<PromptAction> {
         let mut f = Fields::new();
-        let reason = body.and_then(|body| body.reason).and_then(|text| f.take("/reason", Text::<200>::parse(text)));
+        let reason = body.and_then(|body| body.reason).and_then(|text| f.take("/reason", Text::<200>::optional(&text)));
         f.done()?;
-        Ok(PromptAction::Skip { reason: reason.map(Text::into_string) })
+        Ok(PromptAction::Skip { reason: reason.flatten().map(Text::into_string) })
     }
 }
 
