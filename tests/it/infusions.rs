@@ -364,6 +364,18 @@ async fn the_creating_body_come_again_changes_nothing() {
 }
 
 #[actix_web::test]
+async fn rule_a_weight_stays_the_number_that_was_sent() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    // 220.5 pounds, as a phone works it out.
+    let weight = json!({ "weight_kg": 100.017_117_585_000_01 });
+    let path = ann.of_theirs(&format!("/infusions/{}", new_id(&app)));
+    theo.put(&path, with(completed(app.now()), weight)).send().await.created();
+    let shown = theo.get(&path).begin().await.text().await.unwrap();
+    assert!(shown.contains(r#""weight_kg":100.01711758500001"#), "{shown}");
+}
+
+#[actix_web::test]
 async fn a_pause_that_began_when_it_was_asked_for_is_asked_for_once() {
     let app = TestApp::start().await;
     let (_, ann) = two(&app).await;
