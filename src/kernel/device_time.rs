@@ -84,7 +84,8 @@ fn without_fraction(text: &str) -> Option<Cow<'_, str>> {
 ///
 /// A sentence for the person who sent it.
 pub fn local_time(text: &str) -> Result<Time, &'static str> {
-    let five = text.len() == 5;
+    // The parser would pass over blanks.
+    let five = text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit() || b == b':');
     five.then(|| Time::strptime("%H:%M", text).ok()).flatten().ok_or("must be a local time such as 21:00")
 }
 
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn a_local_time_has_hours_and_minutes() {
         assert_eq!(local_time("21:05").unwrap(), jiff::civil::time(21, 5, 0, 0));
-        for odd in ["9:05", "24:00", "21:05:00", "21.05", "noon!"] {
+        for odd in ["9:05", "24:00", "21:05:00", "21.05", "noon!", " 9:05", "09: 5", "9:05\n"] {
             assert!(local_time(odd).is_err(), "{odd}");
         }
     }
