@@ -10,6 +10,7 @@ use super::caps::{Caps, CarryOver, Compact, Reminders};
 use super::protocol::{PromptKind, Protocol, Rule, Windows};
 use super::translations::Translation;
 use super::window::WindowParams;
+use crate::kernel::locale::language;
 
 /// The content of a protocol, as `/schemas/protocol.json` describes it in full.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -74,6 +75,8 @@ impl ProtocolContent {
             translations,
         } = self;
         let status = "published_by_a_clinic".to_owned();
+        // However it was typed: texts are found and filled in by the canonical spelling.
+        let locale = language(&locale).unwrap_or(locale);
         Protocol {
             key,
             version,

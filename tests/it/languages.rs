@@ -5,9 +5,11 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::clinic_protocols::{a_minute_later, clinic};
 use crate::support::app::{TestApp, new_id};
 use crate::support::journal::{reflection, two, with};
 use crate::support::people::Person;
+use crate::support::protocols::{content, publishes, rule};
 use crate::support::world::planned_for;
 
 /// What somebody reads who has set a language.
@@ -244,4 +246,23 @@ async fn another_language_changes_the_words_and_nothing_else() {
         items
     };
     assert_eq!(facts(&english), facts(&german));
+}
+
+#[actix_web::test]
+async fn rule_a_protocol_in_german_is_filled_in_in_german_however_its_language_was_typed() {
+    let app = TestApp::start().await;
+    let (admin, _, ann, clinic) = clinic(&app).await;
+    for typed in ["de_AT", "DE-at"] {
+        let mut german = content("Zehn Tage");
+        german["locale"] = json!(typed);
+        let mood = rule(&mut german, "d2.mood");
+        (mood["text"], mood["wordings"]) = (json!("{therapist_name} fragt: wie geht es?"), json!([]));
+        let id = publishes(&admin, &clinic, german).await;
+        a_minute_later(&app).await;
+        let bundle = ann.get("/v1/bundle").send().await.ok().body;
+        let ours = bundle["protocols"].as_array().unwrap().iter().find(|one| one["key"] == json!(id)).unwrap();
+        assert_eq!(ours["locale"], "de-AT", "{typed}");
+        let texts = &of_rule(&ours["rules"], "d2.mood")["texts"];
+        assert_eq!(texts, &json!(["deine therapeutische Begleitung fragt: wie geht es?"]), "{typed}");
+    }
 }
