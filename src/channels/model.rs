@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::agreement::{ECDH_P256, ParsedPublicKey, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
@@ -76,7 +77,10 @@ impl Address {
                 }
                 let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).unwrap_or_default();
                 let point = bytes(p256dh);
-                if point.len() != 65 || point.first() != Some(&4) {
+                let uncompressed = point.len() == 65 && point.first() == Some(&4);
+                // To a point beside the curve no push can be encrypted.
+                let key = UnparsedPublicKey::new(&ECDH_P256, point.as_slice());
+                if !uncompressed || ParsedPublicKey::try_from(key).is_err() {
                     return Some(("p256dh", "must be an uncompressed point of P-256, base64url"));
                 }
                 (bytes(auth).len() != 16).then_some(("auth", "must be 16 bytes, base64url"))

@@ -174,6 +174,12 @@ async fn what_is_wrong_with_a_device_is_named_all_at_once() {
             json!({ "channel": "web_push", "address": "https://push.example/abc", "p256dh": "BA", "auth": "AA" }),
             "/push/p256dh",
         ),
+        // Of the length of a key, and no point of the curve: every push to it would fail.
+        (
+            json!({ "channel": "web_push", "address": "https://push.example/abc",
+                "p256dh": format!("{}BAQ", "BAQE".repeat(21)), "auth": "BTBZMqHH6r4Tts7J_aSIgg" }),
+            "/push/p256dh",
+        ),
     ] {
         let answer = ann.put(&path(&ann, &id), with(phone("x"), json!({ "push": push }))).send().await.expect(422);
         assert_eq!(answer.text("/errors/0/pointer"), part);

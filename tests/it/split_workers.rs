@@ -10,8 +10,6 @@ use afterglow::delivery::MemoryChannel;
 use afterglow::kernel::Id;
 use afterglow::kernel::id::Prompt;
 use afterglow::state::State;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use diesel::prelude::*;
 use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
@@ -148,7 +146,8 @@ fn webhook() -> Value {
 }
 
 fn web_push() -> Value {
-    let (p256dh, auth) = (URL_SAFE_NO_PAD.encode([4_u8; 65]), URL_SAFE_NO_PAD.encode([1_u8; 16]));
+    let p256dh = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+    let auth = "BTBZMqHH6r4Tts7J_aSIgg";
     json!({ "channel": "web_push", "address": "https://push.example.org/ann", "p256dh": p256dh, "auth": auth })
 }
 

@@ -4,8 +4,6 @@ use std::sync::{Arc, Mutex};
 
 use afterglow::channels::{Address, Channel, Channels, Notice, SendError};
 use afterglow::delivery::MemoryChannel;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
@@ -38,7 +36,8 @@ impl Channel for Browsers {
 
 /// A browser with this subscription.
 fn browser(endpoint: &str) -> Value {
-    let (p256dh, auth) = (URL_SAFE_NO_PAD.encode([4_u8; 65]), URL_SAFE_NO_PAD.encode([1_u8; 16]));
+    let p256dh = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+    let auth = "BTBZMqHH6r4Tts7J_aSIgg";
     let push = json!({ "channel": "web_push", "address": endpoint, "p256dh": p256dh, "auth": auth });
     with(phone("x"), json!({ "platform": "web", "push": push, "acknowledges": false }))
 }
