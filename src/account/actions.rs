@@ -294,8 +294,8 @@ async fn prepare_code(
 ///
 /// # Errors
 ///
-/// [`Error::Invalid`] for the present address; [`Error::TooMany`] as [`send_code`]; [`Error::Unavailable`] when too
-/// many wait for their turn.
+/// [`Error::Invalid`] for the present address, and for one that no letter reaches; [`Error::TooMany`] as [`send_code`];
+/// [`Error::Unavailable`] when too many wait for their turn.
 pub async fn prepare_email<K: AccountPolicy>(
     state: &State,
     passwords: &Passwords,
@@ -308,6 +308,8 @@ pub async fn prepare_email<K: AccountPolicy>(
     let email = fields.take("/email", Email::parse(email));
     let present = email.as_ref().is_some_and(|email| email_key(&state.vault, email) == own.email_key());
     fields.check(!present, "/email", "is the present address");
+    // Without the code of a letter it would never count.
+    let email = email.filter(|email| fields.take("/email", email.check_routable()).is_some());
     let email = fields.finish(email)?;
     if !upkeep::fits(state, passwords, &own, (caller.session(), Passphrase::typed(passphrase)), now).await? {
         return Ok(NewAddress { own, pending: None, code: None });

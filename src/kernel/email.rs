@@ -46,6 +46,15 @@ impl Email {
         ascii(domain).map(|domain| format!("{name}@{domain}"))
     }
 
+    /// Checks that a letter can reach it.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the person who sent it.
+    pub fn check_routable(&self) -> Result<(), &'static str> {
+        self.routable().map(drop).ok_or("must have only ASCII before the @: no letter reaches it otherwise")
+    }
+
     /// Returns the form under which it is looked up.
     pub fn folded(&self) -> String {
         let (name, domain) = self.0.rsplit_once('@').unwrap_or((&self.0, ""));

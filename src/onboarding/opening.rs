@@ -86,6 +86,7 @@ async fn send_code(state: &State, form: &Registration, invitation: Option<Vec<u8
         Ok((found.transpose()?, taken))
     });
     let (open, taken) = read.await?;
+    to.check_routable().map_err(|why| Error::field("/email", why))?;
     if open.as_ref().map_or(Invitee::Patient, InvitationKey::invitee) == Invitee::Patient {
         // Its faults are told now, not when the code is presented.
         form.settings(now)?;

@@ -609,6 +609,10 @@ async fn a_new_address_counts_once_it_is_proved_and_the_old_one_is_told() {
         |email: &str, passphrase: &str| ann.post("/v1/me/email", json!({ "email": email, "passphrase": passphrase }));
     ask(other, NEW).send().await.expect(422).refused("invalid");
     ask("Ann.Walker@example.org", PASSPHRASE).send().await.expect(422).refused("invalid");
+    // It is an address, to which no letter with a code can be sent.
+    let silent = ask("änne@new.example.org", PASSPHRASE).send().await.expect(422);
+    assert_eq!(silent.body["errors"][0]["pointer"], "/email");
+    assert!(profile(&ann).await.get("pending_email").is_none());
     assert!(mail(&app, ANN).await.is_empty());
     ask(other, PASSPHRASE).send().await.ok();
     let shown = profile(&ann).await;

@@ -62,6 +62,11 @@ async fn where_registration_is_open_an_account_is_made_once_the_address_is_prove
     assert_eq!(letter(&app, ANN).await.subject, "You have an account");
     let code = letter(&app, CLEO).await.code();
     log_in(&app, CLEO, PASSPHRASE).await.expect(401);
+    // No letter with a code can be sent there, so that nobody waits for one.
+    let before = written(&app);
+    let silent = sends(&app, &with(form("Cleo Hart"), json!({ "email": "cléo@example.org" }))).await.expect(422);
+    assert_eq!(silent.body["errors"][0]["pointer"], "/email");
+    assert_eq!(written(&app)[0], before[0], "no letter");
 
     // It is good for the address that it was sent to, and for one use.
     let with_code = |name: &str| with(form(name), json!({ "email_code": code }));
