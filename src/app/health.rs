@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::pages;
 use crate::config::Registration;
-use crate::http::document::{PublicErrors, ReadErrors};
+use crate::http::document::{PublicErrors, PublicFileErrors};
 use crate::http::{PathOf, Reply};
 use crate::identity::model::SIGN_IN_BYTES;
 use crate::journal::model::TAGS;
@@ -125,7 +125,7 @@ pub(super) async fn get_ready(state: web::Data<State>) -> Result<Reply> {
 /// Prometheus text. Counts and durations by route; nothing about persons. Not found where the operator has given them
 /// an address of their own.
 #[utoipa::path(tag = "server", security(()),
-    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"), ReadErrors))]
+    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"), PublicFileErrors))]
 #[get("/metrics")]
 pub(super) async fn get_metrics(state: web::Data<State>, handle: web::Data<PrometheusHandle>) -> Result<HttpResponse> {
     if state.config.metrics_apart { Err(Error::NotFound) } else { Ok(metrics_page(&handle)) }
@@ -141,7 +141,7 @@ pub(super) fn metrics_page(handle: &PrometheusHandle) -> HttpResponse {
 /// The `type` of a problem points to it.
 #[utoipa::path(tag = "server", security(()),
     params(("code" = String, Path, description = "The `code` of the problem", example = "stale")),
-    responses((status = 200, description = "The page", body = String, content_type = "text/html"), ReadErrors))]
+    responses((status = 200, description = "The page", body = String, content_type = "text/html"), PublicFileErrors))]
 #[get("/problems/{code}")]
 pub(super) async fn get_problem(code: PathOf<String>) -> Result<HttpResponse> {
     let code = Code::ALL.iter().find(|known| known.name() == code.0).ok_or(Error::NotFound)?;

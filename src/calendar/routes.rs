@@ -11,7 +11,7 @@ use super::store::CalendarRow;
 use crate::care::Door;
 use crate::care::door::Own;
 use crate::http::document::{
-    ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, PublicFileErrors, ReadErrors, WriteErrors,
+    ActionErrors, IdempotencyKeyHeader, IfMatchHeader, IfNoneMatchHeader, PublicFeedErrors, ReadErrors, WriteErrors,
 };
 use crate::http::{Body, EntityTag, KnownStates, Operations, PathOf, PatientRef, Reply, Request};
 use crate::identity::Unlocked;
@@ -156,7 +156,7 @@ async fn delete_calendar(door: Door<Own>, request: Request) -> Result<Reply> {
 /// removed, is malformed, or is of a patient whose account is disabled, is a 404 like any other.
 #[utoipa::path(tag = "calendar", security(()),
     params(("file" = String, Path, description = "The secret of the address, with the ending `.ics`"), IfNoneMatchHeader),
-    responses((status = 200, description = "The feed", body = String, content_type = "text/calendar"), PublicFileErrors))]
+    responses((status = 200, description = "The feed", body = String, content_type = "text/calendar"), PublicFeedErrors))]
 #[get("/calendar/{file}")]
 async fn get_calendar_feed(state: web::Data<State>, file: Option<PathOf<String>>, when: KnownStates) -> Result<Reply> {
     let secret = file.as_ref().and_then(|file| Secret::parse(file.0.strip_suffix(".ics")?));

@@ -86,6 +86,8 @@ sets! {
     PublicErrors = [400, 422, 429, 431, 500, 503];
     /// A public read of an object that may not exist.
     PublicFileErrors = [400, 404, 422, 429, 431, 500, 503];
+    /// A public read of such an object whose time is stored.
+    PublicFeedErrors = [400, 404, 422, 429, 431, 500, 503, 507];
     /// An operation with a body and without an access token: log-in, registration, refresh.
     AuthErrors = [400, 401, 408, 413, 415, 422, 429, 431, 500, 503, 507];
     /// A log-in with a passkey, which the operator may not have switched on.
@@ -94,12 +96,12 @@ sets! {
     PasskeyBeginErrors = [400, 409, 422, 429, 431, 500, 503];
     /// The first run: as [`AuthErrors`], and 409 the second time.
     SetupErrors = [400, 408, 409, 413, 415, 422, 429, 431, 500, 503, 507];
-    /// A read with an access token.
-    ReadErrors = [400, 401, 403, 404, 422, 429, 431, 500, 503];
+    /// A read with an access token. 507 as well: a read of somebody else's content is written into their access log.
+    ReadErrors = [400, 401, 403, 404, 422, 429, 431, 500, 503, 507];
     /// A read of an object that its owner may have deleted.
-    ItemErrors = [400, 401, 403, 404, 410, 422, 429, 431, 500, 503];
+    ItemErrors = [400, 401, 403, 404, 410, 422, 429, 431, 500, 503, 507];
     /// A read whose parameters come in a body (search).
-    SearchErrors = [400, 401, 403, 404, 408, 413, 415, 422, 429, 431, 500, 503];
+    SearchErrors = [400, 401, 403, 404, 408, 413, 415, 422, 429, 431, 500, 503, 507];
     /// A change without a body.
     ActionErrors = [400, 401, 403, 404, 409, 410, 412, 422, 428, 429, 431, 500, 503, 507];
     /// A change with a body.

@@ -12,6 +12,7 @@ use diesel::prelude::*;
 use jiff::SignedDuration;
 use serde_json::Value;
 
+use crate::known_faults::{refuse, refuse_no_more};
 use crate::support::app::{TestApp, new_id};
 use crate::support::journal::{reflection, two};
 use crate::support::people::Person;
@@ -170,6 +171,26 @@ async fn s2_a_refused_read_is_one_refusal_an_hour_and_a_page_names_what_is_on_it
         assert_eq!(rows.len(), before + 1, "{path}: one row a request");
         assert_eq!(rows.last().unwrap().1.ids.len(), expected, "{path}: what went out, and no more");
     }
+}
+
+#[actix_web::test]
+async fn s2_while_the_disk_is_full_a_therapist_reads_nothing_and_the_patient_reads_on() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    ann.opens(&entry, &["text"], &theo).await;
+    theo.records(&ann, app.now()).await;
+    let before = log(&app, &ann).await.len();
+    refuse(&app, ("INSERT", "audit_log"), "database or disk is full");
+    // The client holds each answer against the document, which has to declare it.
+    for rest in ["/entries".to_owned(), format!("/entries/{entry}"), "/infusions".to_owned(), "/prompts".to_owned()] {
+        let told = theo.reads(&ann, &rest).await.expect(507).refused("storage_full");
+        assert_eq!(told.headers["retry-after"], "60", "{rest}");
+        ann.reads(&ann, &rest).await.ok();
+    }
+    refuse_no_more(&app);
+    assert_eq!(log(&app, &ann).await.len(), before, "nothing was read, so nothing is logged");
+    assert_eq!(theo.finds(&ann).await, [entry]);
 }
 
 #[actix_web::test]

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::delivery::plant;
+use crate::known_faults::{refuse, refuse_no_more};
 use crate::support::accounts::disable;
 use crate::support::app::{TestApp, new_id};
 use crate::support::people::{Clinic, Person, again};
@@ -422,4 +423,15 @@ async fn another_implementation_reads_the_feed() {
     let tag = made.etag();
     ann.put(&ann.my("/calendar"), ticked(&[], false)).if_match(&tag).send().await.ok();
     assert_eq!(read(&feed(&app, &address(&made)).await), Some(json!([])));
+}
+
+#[actix_web::test]
+async fn while_the_disk_is_full_a_calendar_app_is_told_to_come_back() {
+    let Clinic { app, ann, .. } = treated().await;
+    let path = address(&makes(&ann, &ticked(&EVERYTHING, true)).await);
+    // Its patient could not see that it was read.
+    refuse(&app, ("UPDATE", "calendars"), "database or disk is full");
+    app.get(&path).send().await.expect(507).refused("storage_full");
+    refuse_no_more(&app);
+    feed(&app, &path).await;
 }
