@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use diesel::RunQueryDsl;
 use diesel::backend::Backend as DieselBackend;
+use diesel::connection::SimpleConnection as _;
 use diesel::migration::{Migration as _, MigrationSource};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -45,8 +45,10 @@ pub fn run(backend: &Backend, family: Family) -> Result<Vec<String>> {
         }
         Backend::Postgres(url) => {
             let mut conn = postgres::connect(url)?;
-            diesel::sql_query(format!("SELECT pg_advisory_lock({LOCK})")).execute(&mut conn)?;
+            // A unit is cut off after seconds. A migration of much data takes its time, and others wait for its end.
+            conn.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0")?;
             // The lock belongs to the connection: it ends with `conn`.
+            conn.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})"))?;
             apply(&mut conn, if matches!(family, Family::Main) { POSTGRES } else { KEYRING_POSTGRES })
         }
     }

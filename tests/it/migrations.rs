@@ -240,6 +240,30 @@ fn a_migration_that_fails_leaves_nothing_behind() {
     assert_eq!(conn.tables(), declared("sqlite"));
 }
 
+/// A server's own statements are cut off after seconds, so that nobody waits for them. What a migration does to the
+/// entries of a large clinic takes longer, and so does the wait of the server that starts beside it.
+#[test]
+fn a_migration_takes_the_time_that_the_data_of_a_large_clinic_need() {
+    let database = empty();
+    let Backend::Postgres(url) = &database.backend else { return };
+    let mut conn = PgConnection::establish(url).unwrap();
+    // Under which limits each migration is noted as done.
+    conn.batch_execute(
+        "CREATE TABLE __limits (statement text, waiting text); \
+         CREATE TABLE __diesel_schema_migrations \
+           (version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP); \
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           INSERT INTO __limits VALUES (current_setting('statement_timeout'), current_setting('lock_timeout')); \
+           RETURN NEW; END $$; \
+         CREATE TRIGGER note BEFORE INSERT ON __diesel_schema_migrations FOR EACH ROW EXECUTE FUNCTION note()",
+    )
+    .unwrap();
+    let done = migrate::run(&database.backend, Family::Main).unwrap().len();
+    let unlimited = "SELECT count(*) AS n FROM __limits WHERE statement = '0' AND waiting = '0'";
+    let Count { n } = diesel::sql_query(unlimited).get_result(&mut conn).unwrap();
+    assert_eq!(usize::try_from(n).unwrap(), done);
+}
+
 fn sql_of_last_table() -> String {
     let sql = written("sqlite").into_values().next().unwrap();
     let (_, rest) = sql.rsplit_once("CREATE TABLE ").unwrap();
