@@ -196,9 +196,8 @@ fn execute(command: Option<Command>, options: &Options) -> Result<()> {
         }
         Some(Command::Account { what }) => print(&System::new().block_on(accounts::run(config()?, &what))?),
         Some(Command::CheckConfig) => {
-            let config = config()?;
-            let checked = Vault::check(&config.vault(), &config.database)?.refuse()?;
-            print(checked.warning.as_deref().unwrap_or("the configuration is right"))
+            let warning = app::check(&config()?)?;
+            print(warning.as_deref().unwrap_or("the configuration is right"))
         }
     }
 }

@@ -374,6 +374,20 @@ pub async fn migrate(config: &Config) -> Result<usize> {
     Ok(blocking(move || migrate::run(&data, Family::Main)).await?.len())
 }
 
+/// Looks at data and keys as a server does that starts, and makes nothing. Returns what is not refused and the operator
+/// should know. Blocks.
+///
+/// # Errors
+///
+/// [`Error::Internal`] with a sentence for the operator.
+pub fn check(config: &Config) -> Result<Option<String>> {
+    let keys = config.vault();
+    let checked = Vault::check(&keys, &config.database)?.refuse()?;
+    migrate::check(&keys.keyring(), Family::Keyring)?;
+    migrate::check(&config.database, Family::Main)?;
+    Ok(checked.warning)
+}
+
 /// Does work that blocks on a thread of its own.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(Box::new(error)))?

@@ -9,6 +9,7 @@ use reqwest::Method;
 
 use crate::support::child::{self, Child, Web, first_run_code};
 use crate::support::database::Database;
+use crate::support::sql::Sql;
 
 /// Everything below a folder.
 fn below(folder: &Path) -> Vec<PathBuf> {
@@ -90,6 +91,24 @@ fn check_config_and_serve_say_the_same_of_each_setting_and_touch_nothing() {
         assert_eq!(said("serve", arguments), checked, "{arguments:?}");
     }
     assert_eq!(below(root.path()), [root.path().join("a-file")], "checking made something");
+}
+
+#[actix_web::test]
+async fn check_config_says_before_a_start_that_data_or_keys_are_of_a_newer_build() {
+    for part in ["data", "keyring"] {
+        let database = Database::fresh();
+        first_run_code(&database).await;
+        let keyring = Backend::Sqlite(database.folder.path().join("data-keys/keyring.sqlite"));
+        let backend = if part == "data" { &database.backend } else { &keyring };
+        let right = child::run(&database, &["check-config"]);
+        assert!(right.0.success(), "{part}: {}", right.1);
+        Sql::open(backend).run("INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')");
+        for command in ["check-config", "serve"] {
+            let (status, said) = child::run(&database, &["--listen", "127.0.0.1:0", command]);
+            let words = "the database has migration 99990101000000, which this build does not know";
+            assert!(!status.success() && said.contains(words), "{command} with the {part}: {said}");
+        }
+    }
 }
 
 #[test]
