@@ -10,7 +10,8 @@ use super::guide;
 use super::model::{FaultRequest, Faults, InjectedFault, Move, Start};
 use super::outbox::{Outbox, OutboxPage};
 use crate::app::{self, Server};
-use crate::config::{Config, Listen};
+use crate::channels::MailSettings;
+use crate::config::{Config, Listen, Registration};
 use crate::db::Memory;
 use crate::demo;
 use crate::kernel::{Clock, Entropy, Error, Result};
@@ -75,8 +76,8 @@ pub fn listener(listen: &Listen) -> Result<TcpListener> {
 
 impl Sandbox {
     /// Opens a sandbox that is filled with the demo's clinic. The places of data and keys in `config` are not used.
-    /// Requests are not limited: limits go by the machine's clock. A ticking clock runs on the runtime of the caller,
-    /// until the sandbox is dropped.
+    /// Requests are not limited: limits go by the machine's clock. No letter leaves, so nobody registers without an
+    /// invitation. A ticking clock runs on the runtime of the caller, until the sandbox is dropped.
     ///
     /// # Errors
     ///
@@ -171,6 +172,8 @@ impl Installation {
         config.root_key = Some(entropy.bytes::<32>().to_vec());
         config.cors_localhost = true;
         (config.auth_per_minute, config.requests_per_minute) = (None, None);
+        // Its people are made up, and their letters would leave for addresses of others.
+        (config.mail, config.registration) = (MailSettings::Log, Registration::Invited);
         let url = config.public_url.clone();
         let clock = Clock::manual(demo::beginning(at));
         let mut server = Server::open(config, clock.clone(), entropy).await?;

@@ -12,7 +12,8 @@ use serde_json::json;
 use crate::support::app::{TestApp, document, new_id};
 use crate::support::child::{Child, Web};
 use crate::support::database::Database;
-use crate::support::playground::{MARA, NOW, entry, list, log_in, put};
+use crate::support::people::registration;
+use crate::support::playground::{MARA, NOW, TESS, entry, list, log_in, put};
 use crate::support::sources;
 
 const ADDRESSES: &[&str] = &[
@@ -84,6 +85,20 @@ async fn the_program_starts_filled_and_leaves_nothing_behind_however_it_ends() {
         assert_eq!(below(folder.path()), Vec::<PathBuf>::new(), "after {signal}");
         assert!(!folder.path().join("data").exists());
     }
+}
+
+#[actix_web::test]
+async fn no_letter_to_its_made_up_people_leaves_whatever_serve_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let letters = ["--mail", "file", "--mail-dir", "letters", "--open-registration"];
+    let program = Program::start(folder.path(), &letters);
+    let tess = log_in(&program.web, TESS).await;
+    let invitation = tess.expect(Method::POST, "/v1/invitations", json!({ "kind": "patient" }), 201).await;
+    // Where letters leave, one asks for the proof of the address of whoever joins.
+    let ann = registration("Ann Lind", invitation["code"].as_str().unwrap());
+    program.web.expect(Method::POST, "/v1/auth/register", ann, 201).await;
+    program.web.expect(Method::POST, "/sandbox/clock", json!({ "advance": "P1D" }), 200).await;
+    assert_eq!(below(folder.path()), Vec::<PathBuf>::new());
 }
 
 #[actix_web::test]
