@@ -355,7 +355,7 @@ async fn work(settings: Settings) -> Result<()> {
     let metrics = bind_metrics(&settings)?;
     let server = Server::open(settings.config, Clock::System, Entropy::System).await?.with_channels(settings.channels);
     let metrics = metrics.map(answer_metrics).transpose()?;
-    let worker = server.work(Arc::new(LogChannel));
+    let worker = server.work_beside_servers(Arc::new(LogChannel));
     tracing::info!("doing the background work");
     stop_asked().await;
     tracing::info!("stopping: the round under way is finished first");

@@ -24,7 +24,7 @@ use futures_util::future::join;
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use extra_routes::{ExtraResponse, ExtraRoutes};
-pub use tasks::{advance, tasks, tick};
+pub use tasks::{advance, tasks, tick, worker_tasks};
 
 use self::mount::mount;
 use crate::care::revocations::Ledger;
@@ -326,6 +326,11 @@ impl Server {
     /// Starts the background work on the runtime of the caller.
     pub fn work(&self, channel: Arc<dyn Channel>) -> Worker {
         jobs::start(self.state.clone(), tasks(channel))
+    }
+
+    /// Starts the background work of a process that answers no requests, beside servers that do.
+    pub fn work_beside_servers(&self, channel: Arc<dyn Channel>) -> Worker {
+        jobs::start(self.state.clone(), worker_tasks(&self.state, channel))
     }
 
     /// Ends the streams, so that a stop that waits for requests does not wait for them.

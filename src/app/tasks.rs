@@ -8,7 +8,7 @@ use crate::kernel::Result;
 use crate::schedule::FollowClinics;
 use crate::schedule::horizon::Horizon;
 use crate::state::State;
-use crate::tasks::Tasks;
+use crate::tasks::{Task as _, Tasks};
 use crate::{audit, care, exercises, feed, idempotency, identity, journal, letters, sync};
 
 /// Returns the tasks of a server that delivers by `channel`, in the order in which a round does them.
@@ -39,6 +39,16 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
         Box::new(feed::backlog::Follow),
         Box::new(feed::clearing::TASK),
     ]
+}
+
+/// Returns the tasks of a process that answers no requests, beside servers that do. Without a way of letters it leaves
+/// those that the servers write to them: it would drop what they can send.
+pub fn worker_tasks<'c>(state: &State, channel: impl Channel + 'c) -> Tasks<'c> {
+    let mut list = tasks(channel);
+    if !state.config.sends_letters() {
+        list.retain(|task| task.name() != letters::SendLetters.name());
+    }
+    list
 }
 
 /// Does one round of everything that is due at `now`, see [`jobs::tick`].

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use afterglow::app;
-use afterglow::channels::{Address, Channel, Channels, Notice, SendError};
+use afterglow::channels::{Address, Channel, Channels, Mail, MailSettings, Notice, SendError};
+use afterglow::config::Config;
 use afterglow::db::Tx;
 use afterglow::db::schema::deliveries;
 use afterglow::delivery::MemoryChannel;
+use afterglow::jobs;
 use afterglow::kernel::Id;
 use afterglow::kernel::id::Prompt;
 use afterglow::state::State;
@@ -15,6 +17,7 @@ use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::account_life::{Scene, letter};
 use crate::delivery::{hours, minutes, plant};
 use crate::support::app::{TestApp, new_id};
 use crate::support::journal::with;
@@ -253,4 +256,20 @@ async fn what_waits_for_a_channel_that_is_configured_no_more_lapses() {
     work(&without.state).await;
     assert_eq!(world.rows(next).await, [row(0, "webhook", "sent", 1)]);
     assert_eq!((left.count(), world.push.sent()), (1, [0, 0]));
+}
+
+#[actix_web::test]
+async fn a_worker_that_knows_no_way_of_letters_leaves_them_to_the_server_that_does() {
+    let Scene { app, therapist, .. } = Scene::open_with(|_| {}).await;
+    let server = &app.server.state;
+    let config = Config { mail: MailSettings::Log, ..Config::clone(&server.config) };
+    let mail = Mail::new(&config.mail, server.clock.clone()).unwrap();
+    let worker = State { mail: Arc::new(mail), config: Arc::new(config), ..server.clone() };
+    app.patient(&therapist, "Mara Lind").await;
+
+    let (here, now) = (MemoryChannel::default(), server.clock.now());
+    let tasks = app::worker_tasks(&worker, &here);
+    while jobs::tick(&worker, &tasks, now).await.unwrap().next == Some(now) {}
+    // It asks Mara for the proof of her address.
+    letter(&app, "mara.lind@example.org").await.code();
 }
