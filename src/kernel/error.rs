@@ -256,7 +256,7 @@ codes! {
     Forbidden = "forbidden", 403, Keep, "Not allowed for this kind of account", "The operation is for another kind of account, whatever the object.";
     NotFound = "not_found", 404, Keep, "Not found", "There is nothing here that you may see.";
     MethodNotAllowed = "method_not_allowed", 405, Fix, "Method not allowed", "`Allow` lists the methods of this address.";
-    NotAcceptable = "not_acceptable", 406, Fix, "Not acceptable", "The server answers in JSON.";
+    NotAcceptable = "not_acceptable", 406, Fix, "Not acceptable", "`Accept-Encoding` refuses every coding that the server has, and `identity` as well. Allow one of them, or leave the header out.";
     RequestTimeout = "request_timeout", 408, Keep, "The request took too long to arrive", "Send it again.";
     Conflict = "conflict", 409, Refresh, "The request does not fit the present state", "Read the object again and decide.";
     AlreadyExists = "already_exists", 409, Refresh, "It exists already", "An object with this id exists and differs. Choose a new id, or change the existing one with its version.";

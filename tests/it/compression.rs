@@ -88,4 +88,6 @@ async fn who_takes_no_coding_at_all_is_told_so() {
     let clinic = Clinic::open().await;
     let sent = clinic.app.get("/docs/guide").header("accept-encoding", "identity;q=0, compress").send().await;
     assert_eq!((sent.status.as_u16(), &sent.body["status"]), (406, &json!(406)), "{:?}", sent.headers);
+    let page = clinic.app.get(&sent.text("/type")).send().await.ok();
+    assert!(String::from_utf8(page.bytes).unwrap().contains("Accept-Encoding"), "it says what to mend");
 }
