@@ -125,7 +125,8 @@ pub(super) async fn get_ready(state: web::Data<State>) -> Result<Reply> {
 /// Prometheus text. Counts and durations by route; nothing about persons. Not found where the operator has given them
 /// an address of their own.
 #[utoipa::path(tag = "server", security(()),
-    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"), PublicFileErrors))]
+    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"),
+        PublicFileErrors))]
 #[get("/metrics")]
 pub(super) async fn get_metrics(state: web::Data<State>, handle: web::Data<PrometheusHandle>) -> Result<HttpResponse> {
     if state.config.metrics_apart { Err(Error::NotFound) } else { Ok(metrics_page(&handle)) }
