@@ -75,6 +75,21 @@ async fn a_therapist_changes_and_takes_back_what_is_theirs() {
 }
 
 #[actix_web::test]
+async fn a_therapist_cannot_take_back_what_is_done_and_is_told_what_they_can_do() {
+    let (ann, tess) = two().await;
+    let id = tess.assigns(&ann, "values-sort").await;
+    let work = json!({ "exercise_key": "values-sort", "exercise_version": 1, "occurred_at": "2026-03-10T22:30:00Z", "zone": "Europe/Berlin", "assignment_id": id, "answers": { "lived": 4 } });
+    ann.works(work).await;
+    let at = ann.of_theirs(&format!("/assignments/{id}"));
+    let tag = tess.get(&at).send().await.ok().etag();
+    let refused = tess.patch(&at, json!({ "status": "withdrawn" })).if_match(&tag).send().await;
+    let refused = refused.expect(409).refused("state_conflict");
+    assert_eq!((&refused.body["state"], &refused.body["allowed"]), (&json!("done"), &json!(["patch_assignment"])));
+    let changed = tess.patch(&at, json!({ "note": "Thank you." })).if_match(&tag).send().await.ok();
+    assert_eq!((changed.text("/state"), changed.text("/note")), ("done".to_owned(), "Thank you.".to_owned()));
+}
+
+#[actix_web::test]
 async fn an_assignment_ends_with_its_link_and_stays_with_the_patient() {
     let (ann, tess) = two().await;
     let id = tess.assigns(&ann, "imagery-rescript").await;

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::exercises::catalogue;
 use crate::kernel::id::Response;
-use crate::kernel::{Code, Creation, Error, Fields, Id, Result, Text};
+use crate::kernel::{Creation, Error, Fields, Id, Result, Text};
 
 /// The days from today to the latest due day.
 const AHEAD_DAYS: i32 = 366;
@@ -143,7 +143,7 @@ impl PutAssignment {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] with every fault; [`Code::StateConflict`] when what is done is to be withdrawn.
+    /// [`Error::Invalid`] with every fault; [`Error::State`] when what is done is to be withdrawn.
     pub fn parse(&self, old: Option<&AssignmentDoc>, today: Date, now: Timestamp) -> Result<AssignmentDoc> {
         let mut fields = Fields::new();
         if let Some(old) = old {
@@ -159,7 +159,7 @@ impl PutAssignment {
             None => before,
             Some("assigned") => None,
             Some("withdrawn") if before.is_none() && old.is_some_and(|old| old.done.is_some()) => {
-                return Err(Error::conflict(Code::StateConflict));
+                return Err(Error::state(AssignmentState::Done.name(), ["patch_assignment"]));
             }
             Some("withdrawn") => before.or(Some(now)),
             Some(_) => {
