@@ -69,7 +69,7 @@ pub(super) struct Options {
     #[arg(long, env = "AFTERGLOW_ONLY", value_delimiter = ',', global = true)]
     only: Vec<String>,
     /// The way of letters to the owners of accounts: the mail server in the file of the channels, a folder for
-    /// development, or none but a line in the log.
+    /// development, or none but a line in the log. A sandbox sends none.
     #[arg(long, env = "AFTERGLOW_MAIL", value_enum, default_value_t = MailName::Log, global = true)]
     mail: MailName,
     /// The folder of the letters, with `--mail file` [default: `letters` in the data folder].
