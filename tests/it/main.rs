@@ -138,6 +138,7 @@ mod standing_in;
 mod statements;
 mod step_up;
 mod story;
+mod strangers;
 mod stream;
 mod subscriptions;
 mod tables;

@@ -23,7 +23,7 @@ use crate::support::protocols::{content, publishes};
 use crate::support::sql::Sql;
 use crate::support::world::move_to_another_clinic;
 
-/// What ran, with the database it ran on: tests that share a process do not hear each other.
+/// What ran, with its values, and the database it ran on: tests that share a process do not hear each other.
 static HEARD: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// What was prepared to be run again, on any database.
@@ -39,7 +39,8 @@ struct Ear {
 
 impl Ear {
     fn hears(&mut self, text: String) {
-        let (begins, ends) = (text.starts_with("BEGIN"), ["COMMIT", "ROLLBACK"].contains(&text.as_str()));
+        let plain = without_values(&text);
+        let (begins, ends) = (plain.starts_with("BEGIN"), ["COMMIT", "ROLLBACK"].contains(&plain));
         let inside = begins || !self.unit.is_empty();
         self.of_signals |= text.starts_with("LISTEN ");
         self.unit.push(text);
@@ -57,8 +58,7 @@ impl Instrumentation for Ear {
         match event {
             InstrumentationEvent::StartEstablishConnection { url, .. } => url.clone_into(&mut self.database),
             InstrumentationEvent::StartQuery { query, .. } => {
-                let text = query.to_string();
-                self.hears(text.split("-- binds").next().unwrap().trim().to_owned());
+                self.hears(query.to_string().trim().to_owned());
             }
             InstrumentationEvent::CacheQuery { sql, .. } => {
                 PREPARED.lock().unwrap().insert(sql.trim().to_owned());
@@ -66,6 +66,11 @@ impl Instrumentation for Ear {
             _ => {}
         }
     }
+}
+
+/// A statement without the values that diesel writes behind it.
+fn without_values(text: &str) -> &str {
+    text.split("-- binds").next().unwrap().trim()
 }
 
 /// What a server does by the clock of the machine falls into the middle of whatever a slow test asks for. After five
@@ -82,11 +87,17 @@ pub fn listen() {
 
 /// The statements on the data of this app since it was last asked, without those of the background.
 pub fn heard(app: &TestApp) -> Vec<String> {
-    heard_on(&[&app.database.backend])
+    let ran = heard_on(&[&app.database.backend]);
+    ran.iter().map(|text| without_values(text).to_owned()).collect()
 }
 
 /// The statements on the data and on the keyring of this app since it was last asked.
 fn heard_everywhere(app: &TestApp) -> Vec<String> {
+    heard_with_values(app).iter().map(|text| without_values(text).to_owned()).collect()
+}
+
+/// What [`heard_everywhere`] returns, each statement with its values.
+pub fn heard_with_values(app: &TestApp) -> Vec<String> {
     let keyring = app.server.state.config.keyring.as_ref();
     heard_on(&[&app.database.backend, keyring.expect("the keyring of these tests is in memory")])
 }

@@ -62,8 +62,8 @@ const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("care/store/clinics.rs", "find_to_tell", "staff_members", "columns that decide on no access"),
     ("care/store/clinics.rs", "find_telling", "staff_members", "the same"),
     ("care/store/clinics.rs", "update_telling", "staff_members", "the same"),
-    ("care/store/links.rs", "hold_link", "care_links", "only locks; find_link_of reads the row"),
-    ("care/store/links.rs", "hold_link", "patients", "only says which row to lock"),
+    ("care/store/links.rs", "hold_link", "care_links", "only locks; find_link reads the row"),
+    ("care/store/links.rs", "find_own_patient", "patients", "only says whose link is looked for"),
     ("care/store/links.rs", "count_live_links", "care_links", "a limit"),
     ("care/store/links.rs", "find_linked_therapist", "care_links", "a name in a ledger, which opens nothing"),
     (

@@ -153,23 +153,29 @@ pub fn find_link(tx: &mut Tx<'_>, id: Id<CareLink>) -> Result<Option<Link>> {
     Ok(links_of(tx, found)?.pop())
 }
 
-/// Finds a link by its id, if `account` is one of its two sides.
+/// Finds a link by its id, if `account` is one of its two sides. The row of the link says so, and its patient is read
+/// for them alone: who is neither side waits as long for the answer as for a link that is not there.
 pub fn find_link_of(tx: &mut Tx<'_>, id: Id<CareLink>, account: Id<Account>) -> Result<Option<Link>> {
-    let side = care_links::therapist_id.eq(account).or(patients::account_id.eq(account));
+    let own = find_own_patient(tx, account)?;
+    let side = care_links::therapist_id.eq(account).or(care_links::patient_id.eq(own));
     let found: Vec<Found> = links!(care_links::id.eq(id)).filter(side).load(tx.conn())?;
     Ok(links_of(tx, found)?.pop())
 }
 
 /// Finds a link as [`find_link_of`] does and holds it until the unit ends. It is locked before the head of its patient.
-/// Who is neither side waits as long for the answer as for a link that is not there.
 pub fn hold_link(tx: &mut Tx<'_>, id: Id<CareLink>, account: Id<Account>) -> Result<Option<Link>> {
-    let own = patients::table.filter(patients::account_id.eq(account)).select(patients::id);
-    let own: Option<Id<Patient>> = own.first(tx.conn()).optional()?;
-    let nobody = Id::from_uuid(uuid::Uuid::nil());
-    let side = care_links::therapist_id.eq(account).or(care_links::patient_id.eq(own.unwrap_or(nobody)));
+    let own = find_own_patient(tx, account)?;
+    let side = care_links::therapist_id.eq(account).or(care_links::patient_id.eq(own));
     let held: Vec<Id<CareLink>> =
         locked!(tx, for_update, care_links::table.filter(care_links::id.eq(id)).filter(side).select(care_links::id))?;
-    if held.is_empty() { Ok(None) } else { find_link_of(tx, id, account) }
+    if held.is_empty() { Ok(None) } else { find_link(tx, id) }
+}
+
+/// Finds the patient that an account is; an id that no patient has for staff.
+fn find_own_patient(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Id<Patient>> {
+    let own = patients::table.filter(patients::account_id.eq(account)).select(patients::id);
+    let found: Option<Id<Patient>> = own.first(tx.conn()).optional()?;
+    Ok(found.unwrap_or(Id::from_uuid(uuid::Uuid::nil())))
 }
 
 /// Lists the links of a therapist at a clinic that have not ended, by patient, and holds them until the unit ends.

@@ -1,0 +1,65 @@
+//! What is asked for by its id is looked for among the things of whoever asks: whether somebody else has it shows in no
+//! row that is read, checked or held.
+
+use std::collections::BTreeSet;
+
+use crate::statements::{heard_with_values, listen};
+use crate::support::app::{Call, TestApp};
+use crate::support::people::{Clinic, Person};
+use crate::support::world::another_clinic;
+
+/// Of statements with their values, those whose rows could tell that somebody else has what is `asked` for: they look
+/// for it whoever has it, or learn from another table than its own who has it. `own` are the ids of whoever asks.
+pub fn telling(ran: &[String], asked: &[&str], own: &[&str]) -> Vec<String> {
+    let names = |text: &str, ids: &[&str]| {
+        let values = text.split_once("-- binds").map_or("", |(_, values)| values);
+        ids.iter().any(|id| !id.is_empty() && values.contains(*id))
+    };
+    let tells = |text: &&String| names(text, asked) && (!names(text, own) || joins_for_the_owner(text));
+    ran.iter().filter(tells).cloned().collect()
+}
+
+/// Whether the condition of a join is about several of its tables: the row of one is read before it is known whose the
+/// row of the other is.
+fn joins_for_the_owner(text: &str) -> bool {
+    let plain = text.replace(['`', '"'], "");
+    let Some((tables, condition)) = plain.split("-- binds").next().unwrap().split_once(" WHERE ") else { return false };
+    let words = condition.split([' ', '(', ')', ',']);
+    let named: BTreeSet<&str> = words.filter_map(|word| word.split_once('.')).map(|(table, _)| table).collect();
+    tables.contains(" JOIN ") && named.len() > 1
+}
+
+/// The ids by which somebody is known; staff are no patient.
+pub fn ids_of(who: &Person) -> [&str; 2] {
+    [&who.account, &who.patient]
+}
+
+/// Ann's clinic, and of another one its admin, a therapist and their patient.
+async fn neighbours() -> (Clinic, Person, Person, Person) {
+    listen();
+    let clinic = Clinic::open().await;
+    let hanna = another_clinic(&clinic.app).await;
+    let una = clinic.app.staff(&hanna, "Una Gerst", &["care"]).await;
+    let bea = clinic.app.patient(&una, "Bea Roth").await;
+    (clinic, hanna, una, bea)
+}
+
+/// What runs for somebody who asks for what is not theirs, each statement with its values.
+async fn refused(app: &TestApp, asks: Call) -> Vec<String> {
+    heard_with_values(app);
+    asks.send().await.not_found();
+    let ran = heard_with_values(app);
+    assert!(!ran.is_empty(), "nothing was heard");
+    ran
+}
+
+const NOTHING: [String; 0] = [];
+
+#[actix_web::test]
+async fn whose_a_care_link_is_stands_in_its_own_row() {
+    let (Clinic { app, link, .. }, _, una, bea) = neighbours().await;
+    for who in [&una, &bea] {
+        let ran = refused(&app, who.delete(&format!("/v1/care-links/{link}"))).await;
+        assert_eq!(telling(&ran, &[&link], &ids_of(who)), NOTHING, "{}", who.name);
+    }
+}
