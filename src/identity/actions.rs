@@ -244,7 +244,7 @@ pub(super) fn admit(
     let grant = open_session(tx, vault, tokens, account, opening, now)?;
     if let Some(keys) = keys {
         if let Some(name) = name {
-            name_device(tx, keys, grant.session, name)?;
+            name_device(tx, keys, (account, grant.session), name)?;
         }
         let event = if known { SecurityEvent::LogIn } else { SecurityEvent::NewDevice };
         tell_owner(tx, (vault, keys), account, Some(grant.session), event, now)?;
@@ -326,9 +326,7 @@ pub async fn revoke(state: &State, tokens: &Tokens, presented: String) -> Result
     let next_hash = refresh_hash(&state.vault, &next);
     let unit = move |tx: &mut Tx<'_>| {
         let session = match claims {
-            Some(claims) => {
-                store::hold_session(tx, claims.session)?.filter(|session| session.account_id == claims.account)
-            }
+            Some(claims) => store::hold_session(tx, claims.account, claims.session)?,
             None => match store::find_refresh(tx, &hash)? {
                 Some(found) if found.token.spent_at.is_none() || store::refresh_is_unspent(tx, &next_hash)? => {
                     Some(found.session)
@@ -343,7 +341,7 @@ pub async fn revoke(state: &State, tokens: &Tokens, presented: String) -> Result
 
 /// Ends the caller's session.
 pub fn log_out<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<()> {
-    let session = store::hold_session(tx, live.session())?.ok_or(Error::NotFound)?;
+    let session = store::hold_session(tx, live.account(), live.session())?.ok_or(Error::NotFound)?;
     store::mark_logged_out(tx, session, live.now())
 }
 
@@ -353,7 +351,7 @@ pub fn log_out<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<()> {
 ///
 /// When the database cannot be written.
 pub fn end_session(tx: &mut Tx<'_>, account: Id<Account>, id: Id<Session>, now: Timestamp) -> Result<()> {
-    match store::hold_session(tx, id)?.filter(|session| session.account_id == account) {
+    match store::hold_session(tx, account, id)? {
         Some(session) => store::throw_out(tx, session, Ending::Wanted, now).map(drop),
         None => Ok(()),
     }

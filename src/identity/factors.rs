@@ -282,7 +282,7 @@ pub fn forget(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timest
 
 /// Notes in the caller's session that the passphrase, a code, or both were shown now.
 fn prove<K>(tx: &mut Tx<'_>, live: &Live<K>, (passphrase, code): (bool, bool)) -> Result<()> {
-    let session = store::hold_session(tx, live.session())?.ok_or(Error::NotFound)?;
+    let session = store::hold_session(tx, live.account(), live.session())?.ok_or(Error::NotFound)?;
     let now = Some(At(live.now()));
     let verified_at = if passphrase { now } else { session.verified_at };
     let factor_at = if code { now } else { session.factor_at };
@@ -295,7 +295,7 @@ fn prove<K>(tx: &mut Tx<'_>, live: &Live<K>, (passphrase, code): (bool, bool)) -
 ///
 /// [`Error::StepUp`] when what was shown was taken back: a repeated request does not show it again.
 pub fn proved_at<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<Timestamp> {
-    let session = store::hold_session(tx, live.session())?.ok_or(Error::NotFound)?;
+    let session = store::hold_session(tx, live.account(), live.session())?.ok_or(Error::NotFound)?;
     let newest = [session.verified_at, session.factor_at].into_iter().flatten().map(|at| at.0).max();
     let Some(newest) = newest else {
         return Need::Fresh.check(live.proofs(), live.now()).and(Err(Error::NotFound));

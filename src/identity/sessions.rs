@@ -74,8 +74,8 @@ pub fn list<K>(tx: &mut Tx<'_>, live: &Live<K>) -> Result<Vec<OwnSession>> {
 ///
 /// [`Error::NotFound`] when it is over, or another account's.
 pub fn get<K>(tx: &mut Tx<'_>, live: &Live<K>, id: Id<Session>) -> Result<OwnSession> {
-    let own = |found: &NamedSession| found.row.account_id == live.account() && found.row.is_live(live.now());
-    store::hold_named_session(tx, id)?.filter(own).map(OwnSession).ok_or(Error::NotFound)
+    let found = store::hold_named_session(tx, live.account(), id)?.filter(|found| found.row.is_live(live.now()));
+    found.map(OwnSession).ok_or(Error::NotFound)
 }
 
 /// Names the device of a session in the unit of its log-in.
@@ -83,8 +83,13 @@ pub fn get<K>(tx: &mut Tx<'_>, live: &Live<K>, id: Id<Session>) -> Result<OwnSes
 /// # Errors
 ///
 /// When the database fails.
-pub(super) fn name_device(tx: &mut Tx<'_>, keys: &Keys, id: Id<Session>, name: &DeviceName) -> Result<()> {
-    let Some(found) = store::hold_named_session(tx, id)? else { return Ok(()) };
+pub(super) fn name_device(
+    tx: &mut Tx<'_>,
+    keys: &Keys,
+    (account, id): (Id<Account>, Id<Session>),
+    name: &DeviceName,
+) -> Result<()> {
+    let Some(found) = store::hold_named_session(tx, account, id)? else { return Ok(()) };
     store_name(tx, keys, &found, name).map(drop)
 }
 
@@ -126,8 +131,7 @@ pub fn rename<K>(
 /// [`Error::NotFound`] when it never existed, was forgotten, or is another account's.
 pub fn end<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Option<&Keys>), id: Id<Session>) -> Result<()> {
     let (account, now) = (live.account(), live.now());
-    let own = store::hold_session(tx, id)?.filter(|session| session.account_id == account);
-    let session = own.ok_or(Error::NotFound)?;
+    let session = store::hold_session(tx, account, id)?.ok_or(Error::NotFound)?;
     if id == live.session() {
         return store::mark_logged_out(tx, session, now);
     }

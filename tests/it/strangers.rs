@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
+
 use crate::statements::{heard_with_values, listen};
 use crate::support::app::{Call, TestApp};
 use crate::support::people::{Clinic, Person};
@@ -62,4 +64,19 @@ async fn whose_a_care_link_is_stands_in_its_own_row() {
         let ran = refused(&app, who.delete(&format!("/v1/care-links/{link}"))).await;
         assert_eq!(telling(&ran, &[&link], &ids_of(who)), NOTHING, "{}", who.name);
     }
+}
+
+#[actix_web::test]
+async fn the_session_of_another_account_is_neither_read_nor_held_by_whoever_names_it() {
+    let (Clinic { app, ann, .. }, _, una, bea) = neighbours().await;
+    let session = ann.get("/v1/me/sessions").send().await.ok().items()[0]["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/me/sessions/{session}");
+    for who in [&una, &bea] {
+        for asks in [who.delete(&path), who.patch(&path, json!({ "device_name": "Their phone" }))] {
+            let ran = refused(&app, asks).await;
+            assert_eq!(telling(&ran, &[&session], &ids_of(who)), NOTHING, "{}", who.name);
+        }
+    }
+    let named = ann.get("/v1/me/sessions").send().await.ok();
+    assert_eq!((named.items().len(), &named.items()[0]["id"]), (1, &json!(session)));
 }

@@ -237,13 +237,14 @@ pub(in crate::identity) fn list_sessions(
     named(tx, found)
 }
 
-/// Finds a session with the name of its device, and locks it until the unit ends.
-pub(in crate::identity) fn hold_named_session(tx: &mut Tx<'_>, id: Id<Session>) -> Result<Option<NamedSession>> {
-    let query = sessions::table.filter(sessions::id.eq(id)).select((
-        columns::<Stored<SessionRow>>(),
-        sessions::version,
-        sessions::doc,
-    ));
+/// Finds a session of an account with the name of its device, and locks it until the unit ends.
+pub(in crate::identity) fn hold_named_session(
+    tx: &mut Tx<'_>,
+    account: Id<Account>,
+    id: Id<Session>,
+) -> Result<Option<NamedSession>> {
+    let own = sessions::table.filter(sessions::id.eq(id)).filter(sessions::account_id.eq(account));
+    let query = own.select((columns::<Stored<SessionRow>>(), sessions::version, sessions::doc));
     let found: Vec<NamedRows> = locked!(tx, for_update, query)?;
     Ok(named(tx, found)?.pop())
 }
@@ -266,10 +267,14 @@ pub(in crate::identity) fn update_session(tx: &mut Tx<'_>, row: &SessionRow) -> 
     Ok(())
 }
 
-/// Finds a session and locks it until the unit ends.
-pub(in crate::identity) fn hold_session(tx: &mut Tx<'_>, id: Id<Session>) -> Result<Option<SessionRow>> {
-    let query = sessions::table.filter(sessions::id.eq(id)).select(columns::<Stored<SessionRow>>());
-    let found: Vec<Stored<SessionRow>> = locked!(tx, for_update, query)?;
+/// Finds a session of an account and locks it until the unit ends. That of another account is not locked.
+pub(in crate::identity) fn hold_session(
+    tx: &mut Tx<'_>,
+    account: Id<Account>,
+    id: Id<Session>,
+) -> Result<Option<SessionRow>> {
+    let own = sessions::table.filter(sessions::id.eq(id)).filter(sessions::account_id.eq(account));
+    let found: Vec<Stored<SessionRow>> = locked!(tx, for_update, own.select(columns::<Stored<SessionRow>>()))?;
     Ok(checked(tx, found)?.pop())
 }
 
@@ -319,7 +324,7 @@ pub(in crate::identity) fn displace(tx: &mut Tx<'_>, account: Id<Account>, most:
         .load(tx.conn())?;
     for row in checked(tx, old)? {
         // Somebody may have ended it since it was listed, and its device then erases its data.
-        if let Some(row) = hold_session(tx, row.id)? {
+        if let Some(row) = hold_session(tx, account, row.id)? {
             mark_revoked(tx, row, Ending::Displaced, now)?;
         }
     }
