@@ -228,8 +228,9 @@ pub async fn keys_of_member(
     let Some((clinic, account)) = member else { return Ok(None) };
     let known = state.db.read(move |tx| {
         let works = store::memberships(tx, admin)?;
+        // Only for an admin is it looked up whether there is such a member.
         let administers = works.iter().any(|(at, may)| *at == clinic && may.admin());
-        Ok(store::find_member(tx, clinic, account)?.is_some() && administers)
+        Ok(administers && store::find_member(tx, clinic, account)?.is_some())
     });
     if known.await? { state.vault.keys(account.uuid()).await } else { Ok(None) }
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use crate::people::clinic_of;
 use crate::statements::{heard_with_values, listen};
 use crate::support::app::{Call, TestApp};
 use crate::support::people::{Clinic, Person};
-use crate::support::world::another_clinic;
+use crate::support::world::{another_clinic, emergency};
 
 /// Of statements with their values, those whose rows could tell that somebody else has what is `asked` for: they look
 /// for it whoever has it, or learn from another table than its own who has it. `own` are the ids of whoever asks.
@@ -79,4 +80,34 @@ async fn the_session_of_another_account_is_neither_read_nor_held_by_whoever_name
     }
     let named = ann.get("/v1/me/sessions").send().await.ok();
     assert_eq!((named.items().len(), &named.items()[0]["id"]), (1, &json!(session)));
+}
+
+#[actix_web::test]
+async fn the_members_and_emergencies_of_a_clinic_are_looked_up_for_none_who_does_not_work_there() {
+    let (Clinic { app, admin, therapist: thea, ann, .. }, hanna, una, _) = neighbours().await;
+    let ours = clinic_of(&admin).await;
+    let id = thea.post(&ann.of_theirs("/break-glass"), emergency()).send().await.ok().text("/id");
+    let member = format!("/v1/clinics/{ours}/members/{}", thea.account);
+    for path in [
+        format!("{member}/disable"),
+        format!("{member}/enable"),
+        format!("{member}/credential-reset"),
+        format!("/v1/clinics/{ours}/emergencies/{id}/review"),
+    ] {
+        for who in [&hanna, &una] {
+            let ran = refused(&app, who.act(&path)).await;
+            assert_eq!(telling(&ran, &[&ours, &thea.account, &id], &ids_of(who)), NOTHING, "{path} by {}", who.name);
+        }
+    }
+    admin.act(&format!("{member}/disable")).send().await.ok();
+}
+
+#[actix_web::test]
+async fn a_reviewer_holds_no_emergency_of_another_clinic() {
+    let (Clinic { app, admin, therapist: thea, ann, .. }, hanna, ..) = neighbours().await;
+    let id = thea.post(&ann.of_theirs("/break-glass"), emergency()).send().await.ok().text("/id");
+    let (ours, theirs) = (clinic_of(&admin).await, clinic_of(&hanna).await);
+    let ran = refused(&app, hanna.act(&format!("/v1/clinics/{theirs}/emergencies/{id}/review"))).await;
+    assert_eq!(telling(&ran, &[&id], &[&hanna.account, &theirs]), NOTHING);
+    admin.act(&format!("/v1/clinics/{ours}/emergencies/{id}/review")).send().await.no_content();
 }

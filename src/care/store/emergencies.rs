@@ -80,8 +80,8 @@ pub fn find_emergency(tx: &mut Tx<'_>, clinic: Id<Clinic>, id: Id<Emergency>) ->
 
 /// Finds an access at a clinic, and holds it until the unit ends.
 pub fn hold_emergency(tx: &mut Tx<'_>, clinic: Id<Clinic>, id: Id<Emergency>) -> Result<Option<EmergencyRow>> {
-    let _held: Vec<Id<Emergency>> =
-        locked!(tx, for_update, emergencies::table.filter(emergencies::id.eq(id)).select(emergencies::id))?;
+    let here = emergencies::table.filter(emergencies::id.eq(id)).filter(emergencies::clinic_id.eq(clinic));
+    let _held: Vec<Id<Emergency>> = locked!(tx, for_update, here.select(emergencies::id))?;
     find_emergency(tx, clinic, id)
 }
 
