@@ -77,6 +77,8 @@ pub fn put(
     (clinic, id): (Id<Clinic>, Id<Cover>),
     asked: &CoverRequest,
 ) -> Result<Outcome<CoverRow>> {
+    // Whoever does not work there holds nobody: how long that takes would tell who does.
+    clinic_for(&store::memberships(tx, live.account())?, Some(clinic), Capabilities::care)?;
     // Held, so that whoever takes a capability of one of them meanwhile finds the cover that hangs on it, and so that
     // requests at once do not pass the limit of covers together. In one statement, which locks by account: two may name
     // each other at once.
@@ -113,14 +115,16 @@ pub fn put(
     Ok(Outcome::created(id, row))
 }
 
-/// Whether a member sees a cover: its therapist, its colleague, and admins.
-fn concerns(row: &CoverRow, account: Id<Account>, may: Capabilities) -> bool {
-    may.admin() || row.therapist_id == account || row.colleague_id == account
-}
-
-fn capabilities_at(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<Capabilities> {
+/// Returns whose covers at a clinic the caller sees: those in which they are away or stand in; `None` for admins, who
+/// see all.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] when the caller does not work there.
+fn seen_by(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<Option<Id<Account>>> {
     let works = store::memberships(tx, live.account())?;
-    works.into_iter().find(|(at, _)| *at == clinic).map(|(_, may)| may).ok_or(Error::NotFound)
+    let (_, may) = works.into_iter().find(|(at, _)| *at == clinic).ok_or(Error::NotFound)?;
+    Ok(if may.admin() { None } else { Some(live.account()) })
 }
 
 /// A cover with the names of both.
@@ -139,9 +143,8 @@ pub fn show(
 ) -> Result<Shown> {
     let clinic = clinic.ok_or(Error::NotFound)?;
     let row = outcome.or_get(|id| {
-        let may = capabilities_at(tx, live, clinic)?;
-        let found = store::find_cover(tx, clinic, id)?.filter(|row| concerns(row, live.account(), may));
-        found.ok_or(Error::NotFound)
+        let of = seen_by(tx, live, clinic)?;
+        store::find_cover(tx, clinic, of, id)?.ok_or(Error::NotFound)
     })?;
     let names = SealedNames::collect(tx, [row.therapist_id, row.colleague_id], [])?;
     Ok((row, names))
@@ -161,7 +164,7 @@ pub fn list(
     clinic: Id<Clinic>,
     asked: PageRequest<Id<Cover>>,
 ) -> Result<CoverPage> {
-    let of = if capabilities_at(tx, live, clinic)?.admin() { None } else { Some(live.account()) };
+    let of = seen_by(tx, live, clinic)?;
     let page = asked.cut(store::list_covers(tx, clinic, of, asked.after, asked.rows())?, |_| SMALL, |row| row.id);
     let people = page.items.iter().flat_map(|row| [row.therapist_id, row.colleague_id]);
     let names = SealedNames::collect(tx, people, [])?;
@@ -176,9 +179,8 @@ pub fn list(
 pub fn end(tx: &mut Tx<'_>, live: &Live<Staff>, (clinic, id): (Id<Clinic>, Id<Cover>)) -> Result<()> {
     // Held, so that an admin whose work is ended meanwhile ends no cover.
     store::hold_member(tx, clinic, live.account())?;
-    let may = capabilities_at(tx, live, clinic)?;
-    let row = store::find_cover(tx, clinic, id)?.filter(|row| concerns(row, live.account(), may));
-    row.ok_or(Error::NotFound)?;
+    let of = seen_by(tx, live, clinic)?;
+    store::find_cover(tx, clinic, of, id)?.ok_or(Error::NotFound)?;
     let row = store::hold_cover(tx, id)?.ok_or(Error::NotFound)?;
     if row.ended_at.is_some() {
         // A repetition, too, is answered once it stands in the ledger.
@@ -223,7 +225,7 @@ impl Task for TellCovered {
 /// Tells a portion of the patients, and returns their number, at least one while there is a cover to tell of.
 async fn tell(TaskRun { state, now, .. }: TaskRun<'_>) -> Result<usize> {
     let found = state.db.read(move |tx| match store::find_cover_to_tell(tx, now)? {
-        Some(seen) => Ok(Some((seen, store::find_cover(tx, seen.clinic, seen.id)?))),
+        Some(seen) => Ok(Some((seen, store::find_cover(tx, seen.clinic, None, seen.id)?))),
         None => Ok(None),
     });
     let Some((seen, row)) = found.await? else { return Ok(0) };

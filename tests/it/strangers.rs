@@ -7,9 +7,9 @@ use serde_json::json;
 
 use crate::people::clinic_of;
 use crate::statements::{heard_with_values, listen};
-use crate::support::app::{Call, TestApp};
+use crate::support::app::{Call, TestApp, new_id};
 use crate::support::people::{Clinic, Person};
-use crate::support::world::{another_clinic, emergency};
+use crate::support::world::{another_clinic, away, emergency};
 
 /// Of statements with their values, those whose rows could tell that somebody else has what is `asked` for: they look
 /// for it whoever has it, or learn from another table than its own who has it. `own` are the ids of whoever asks.
@@ -110,4 +110,28 @@ async fn a_reviewer_holds_no_emergency_of_another_clinic() {
     let ran = refused(&app, hanna.act(&format!("/v1/clinics/{theirs}/emergencies/{id}/review"))).await;
     assert_eq!(telling(&ran, &[&id], &[&hanna.account, &theirs]), NOTHING);
     admin.act(&format!("/v1/clinics/{ours}/emergencies/{id}/review")).send().await.no_content();
+}
+
+#[actix_web::test]
+async fn a_colleague_who_has_no_part_in_a_cover_is_refused_as_if_there_were_none() {
+    let (Clinic { app, admin, therapist: thea, .. }, ..) = neighbours().await;
+    let tom = app.staff(&admin, "Tom Adler", &["care"]).await;
+    let sam = app.staff(&admin, "Sam Idris", &["care"]).await;
+    let cover = new_id(&app);
+    let path = format!("/v1/clinics/{}/covers/{cover}", clinic_of(&admin).await);
+    thea.put(&path, away(&app, &tom, 1)).send().await.created();
+    let ran = refused(&app, sam.delete(&path)).await;
+    assert_eq!(telling(&ran, &[&cover], &ids_of(&sam)), NOTHING);
+    for who in [&tom, &admin] {
+        who.delete(&path).send().await.no_content();
+    }
+}
+
+#[actix_web::test]
+async fn whoever_does_not_work_at_a_clinic_holds_none_of_its_members_by_naming_a_cover() {
+    let (Clinic { app, admin, therapist: thea, .. }, _, una, _) = neighbours().await;
+    let path = format!("/v1/clinics/{}/covers/{}", clinic_of(&admin).await, new_id(&app));
+    let ran = refused(&app, una.put(&path, away(&app, &thea, 1))).await;
+    let named: Vec<&String> = ran.iter().filter(|text| text.contains(&thea.account)).collect();
+    assert!(named.is_empty(), "{named:#?}");
 }

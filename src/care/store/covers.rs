@@ -49,13 +49,21 @@ pub fn update_cover(tx: &mut Tx<'_>, row: &CoverRow) -> Result<()> {
     Ok(())
 }
 
-/// Finds a cover of a clinic.
-pub fn find_cover(tx: &mut Tx<'_>, clinic: Id<Clinic>, id: Id<Cover>) -> Result<Option<CoverRow>> {
-    let rows: Vec<Stored<CoverRow>> = covers::table
+/// Finds a cover of a clinic, if `of` is one of its two, unless that is `None`.
+pub fn find_cover(
+    tx: &mut Tx<'_>,
+    clinic: Id<Clinic>,
+    of: Option<Id<Account>>,
+    id: Id<Cover>,
+) -> Result<Option<CoverRow>> {
+    let here = covers::table
         .filter(covers::id.eq(id))
         .filter(covers::clinic_id.eq(clinic))
-        .select(columns::<Stored<CoverRow>>())
-        .load(tx.conn())?;
+        .select(columns::<Stored<CoverRow>>());
+    let rows: Vec<Stored<CoverRow>> = match of {
+        Some(of) => here.filter(covers::therapist_id.eq(of).or(covers::colleague_id.eq(of))).load(tx.conn())?,
+        None => here.load(tx.conn())?,
+    };
     Ok(checked(tx, rows)?.pop())
 }
 
