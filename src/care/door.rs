@@ -116,7 +116,8 @@ impl Parts {
         let mut role = L::admits(&Relations { owner: as_self, links: &links, covers: &[], emergencies: &[] });
         // Whom a link lets in is not asked for more: every policy looks for these roles last.
         if role.is_none() {
-            let stands_in = in_place_of.or_else(|| (!known).then_some(who)).filter(|_| L::BY_COVER);
+            let reader = in_place_of.map(|reader| known_reader(&links, reader));
+            let stands_in = reader.or_else(|| (!known).then_some(who)).filter(|_| L::BY_COVER);
             let covers = stands_in.map_or_else(|| Ok(Vec::new()), |who| store::list_covered(tx, who, now))?;
             let emergencies =
                 if known || !L::BY_EMERGENCY { Vec::new() } else { store::list_in_emergency(tx, asked, who, now)? };
@@ -190,9 +191,15 @@ impl Parts {
 
 /// Finds the relations by which a therapist would be admitted now; none for one who is not there or was disabled.
 fn links_of_reader(tx: &mut Tx<'_>, patient: Id<Patient>, reader: Id<Account>) -> Result<Vec<store::Relation>> {
-    // The same statements run for everybody: that there is such an account is not told.
-    let (enabled, links) = (identity::is_enabled(tx, reader)?, store::relations_as_read(tx, patient, reader)?);
+    let links = store::relations_as_read(tx, patient, reader)?;
+    let enabled = identity::is_enabled(tx, known_reader(&links, reader))?;
     Ok(if enabled { links } else { Vec::new() })
+}
+
+/// Returns the account to look up further for a reader; nobody's for one without `links` to the patient. The same
+/// statements run and find nobody: that there is such an account is not told.
+fn known_reader(links: &[store::Relation], reader: Id<Account>) -> Id<Account> {
+    if links.is_empty() { Id::from_uuid(Uuid::nil()) } else { reader }
 }
 
 /// Whether the caller works at a clinic with a link to the patient. The unit still decides on access.

@@ -135,3 +135,15 @@ async fn whoever_does_not_work_at_a_clinic_holds_none_of_its_members_by_naming_a
     let named: Vec<&String> = ran.iter().filter(|text| text.contains(&thea.account)).collect();
     assert!(named.is_empty(), "{named:#?}");
 }
+
+#[actix_web::test]
+async fn a_patient_who_looks_in_the_place_of_a_stranger_has_nothing_of_them_looked_up() {
+    let (Clinic { app, ann, therapist: thea, .. }, _, una, bea) = neighbours().await;
+    ann.get(&ann.my(&format!("/view-as/{}/entries", thea.account))).send().await.ok();
+    for stranger in [&una, &bea] {
+        let ran = refused(&app, ann.get(&ann.my(&format!("/view-as/{}/entries", stranger.account)))).await;
+        let of = |text: &&String| text.contains(&stranger.account) && !text.contains(&ann.patient);
+        let looked_up: Vec<&String> = ran.iter().filter(of).collect();
+        assert!(looked_up.is_empty(), "{}: {looked_up:#?}", stranger.name);
+    }
+}
