@@ -10,10 +10,11 @@ use crate::db::{At, Tx};
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::identity::{Anyone, Live, Staff};
-use crate::kernel::id::{Clinic, ClinicProtocol};
+use crate::kernel::id::{Account, Clinic, ClinicProtocol};
 use crate::kernel::page::{Page, PageRequest};
 use crate::kernel::{Error, Id, Result, limits};
 use crate::planning::ProtocolContent;
+use crate::state::State;
 use crate::vault::Keys;
 
 /// A protocol of a clinic, as an address names it.
@@ -25,9 +26,24 @@ pub fn tag(row: &VersionKey) -> EntityTag {
 }
 
 /// Lets members of `clinic` pass who treat patients or administer it.
-fn require_reader(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<()> {
-    let memberships = memberships(tx, live.account())?;
+fn require_reader(tx: &mut Tx<'_>, account: Id<Account>, clinic: Id<Clinic>) -> Result<()> {
+    let memberships = memberships(tx, account)?;
     clinic_for(&memberships, Some(clinic), |may| may.care() || may.admin()).map(drop)
+}
+
+/// Fetches the keys of a clinic before the unit that changes a protocol there: for those alone who may read its
+/// protocols.
+///
+/// # Errors
+///
+/// When database or keyring cannot be reached.
+pub async fn keys_of_clinic(state: &State, account: Id<Account>, clinic: Option<Id<Clinic>>) -> Result<Option<Keys>> {
+    let Some(clinic) = clinic else { return Ok(None) };
+    let reads = state.db.read(move |tx| match require_reader(tx, account, clinic) {
+        Err(Error::NotFound | Error::Forbidden(_)) => Ok(false),
+        found => found.map(|()| true),
+    });
+    if reads.await? { state.vault.keys(clinic.uuid()).await } else { Ok(None) }
 }
 
 /// Lists the clinics whose published protocols the caller may see: those that treat or have treated them, with the end
@@ -50,7 +66,7 @@ pub fn list(
     clinic: Id<Clinic>,
     asked: PageRequest<Id<ClinicProtocol>>,
 ) -> Result<Page<VersionRow, Id<ClinicProtocol>>> {
-    require_reader(tx, live, clinic)?;
+    require_reader(tx, live.account(), clinic)?;
     let rows = store::list_newest(tx, clinic, asked.after, asked.rows())?;
     Ok(asked.cut(rows, VersionRow::bytes, |row| row.key.id))
 }
@@ -66,7 +82,7 @@ pub fn get(
     (clinic, id): Named,
     number: Option<i32>,
 ) -> Result<(VersionRow, Vec<VersionKey>)> {
-    require_reader(tx, live, clinic)?;
+    require_reader(tx, live.account(), clinic)?;
     let row = store::find(tx, clinic, id, number)?.ok_or(Error::NotFound)?;
     Ok((row, store::list_versions(tx, clinic, id)?))
 }
@@ -223,7 +239,7 @@ pub fn choice_tag(choice: Option<&PlanChoice>) -> EntityTag {
 
 /// Reads what a clinic has chosen for its patients.
 pub fn get_choice(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<Option<PlanChoice>> {
-    require_reader(tx, live, clinic)?;
+    require_reader(tx, live.account(), clinic)?;
     store::find_choice(tx, clinic)
 }
 

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::people::clinic_of;
 use crate::statements::{heard_with_values, listen};
 use crate::support::app::{Call, TestApp, new_id};
 use crate::support::people::{Clinic, Person};
+use crate::support::protocols::{at, clinic_of, content, publishes};
 use crate::support::world::{another_clinic, away, emergency};
 
 /// Of statements with their values, those whose rows could tell that somebody else has what is `asked` for: they look
@@ -146,4 +146,29 @@ async fn a_patient_who_looks_in_the_place_of_a_stranger_has_nothing_of_them_look
         let looked_up: Vec<&String> = ran.iter().filter(of).collect();
         assert!(looked_up.is_empty(), "{}: {looked_up:#?}", stranger.name);
     }
+}
+
+#[actix_web::test]
+async fn who_changes_a_protocol_of_a_clinic_where_they_do_not_work_has_no_keys_fetched() {
+    let (Clinic { app, admin, nurse, .. }, hanna, una, bea) = neighbours().await;
+    let ours = clinic_of(&admin).await;
+    let id = publishes(&admin, &ours, content("Ours")).await;
+    for who in [&hanna, &una, &bea, &nurse] {
+        for clinic in [ours.clone(), new_id(&app)] {
+            let path = at(&clinic, &id);
+            for asks in [
+                who.put(&path, content("Theirs")),
+                who.act(&format!("{path}/publish")),
+                who.post(&format!("{path}/retire"), json!({ "version": 1 })),
+            ] {
+                heard_with_values(&app);
+                let status = asks.send().await.status;
+                assert!([403, 404].contains(&status.as_u16()), "{status}");
+                let keyring = heard_with_values(&app).into_iter().filter(|text| text.contains("wrapped_keys"));
+                assert_eq!(keyring.collect::<Vec<_>>(), NOTHING, "{path} by {}", who.name);
+            }
+        }
+    }
+    let stays = admin.get(&at(&ours, &id)).send().await.ok();
+    assert_eq!((&stays.body["state"], &stays.body["content"]["title"]), (&json!("published"), &json!("Ours")));
 }

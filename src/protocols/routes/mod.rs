@@ -92,10 +92,7 @@ async fn change<B: 'static, C: Send + 'static>(
     mut work: impl FnMut(&mut Tx<'_>, &Live<Staff>, Option<&Keys>, &C) -> Result<Outcome<VersionRow>> + Send + 'static,
 ) -> Result<Reply> {
     let named = request.id().copied();
-    let keys = match named {
-        Some((clinic, _)) => state.vault.keys(clinic.uuid()).await?,
-        None => None,
-    };
+    let keys = actions::keys_of_clinic(state, caller.account(), named.map(|(clinic, _)| clinic)).await?;
     let inside = keys.clone();
     let work = move |tx: &mut Tx<'_>, live: &Live<Staff>, command: &C| work(tx, live, inside.as_ref(), command);
     let show = move |tx: &mut Tx<'_>, live: &Live<Staff>, outcome| shown(tx, live, named, &outcome);
