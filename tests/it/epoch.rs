@@ -25,6 +25,7 @@ use crate::support::phone::{Phone, live, new_phone, page};
 use crate::support::sources::shipped;
 use crate::support::sql::{Sql, beside};
 use crate::support::world::World;
+use crate::tasks::Tables;
 
 /// What was ever shown of each version of a thing, and in which history.
 #[derive(Default)]
@@ -431,4 +432,18 @@ async fn a_phone_that_is_ahead_of_an_epoch_that_just_ends_does_not_stop_the_next
     let refused = beside(&app.database.backend, begins, asks).await.expect(410);
     assert_eq!(refused.body["reason"], "ahead");
     ready(&app).await.ok();
+}
+
+#[actix_web::test]
+async fn a_lost_phone_whose_session_is_ended_while_an_epoch_begins_is_told_to_erase_its_data() {
+    if !on_postgres() {
+        return;
+    }
+    let app = TestApp::start().await;
+    let (_theo, ann) = two(&app).await;
+    let ends =
+        format!("UPDATE sessions SET revoked_at = created_at, revoked_cause = 1 WHERE account_id = '{}'", ann.account);
+    beside(&app.database.backend, &ends, renewal::renew(&app.server.state)).await.unwrap();
+    let others = format!("sessions WHERE account_id = '{}' AND revoked_cause <> 1", ann.account);
+    assert_eq!(Tables::of(&app).count(&others), 0);
 }

@@ -342,8 +342,9 @@ pub fn end_all_sessions(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize> {
     loop {
         let live = sessions::table.filter(sessions::revoked_at.is_null()).filter(sessions::expires_at.gt(At(now)));
         let next = live.filter(sessions::id.gt(after)).order(sessions::id).limit(PAGE);
+        // Held: one that its owner ends meanwhile has ended, and its device erases its data.
         let rows: Vec<(Id<Session>, Stored<SessionRow>)> =
-            next.select((sessions::id, columns::<Stored<SessionRow>>())).load(tx.conn())?;
+            locked!(tx, for_update, next.select((sessions::id, columns::<Stored<SessionRow>>())))?;
         let Some((last, _)) = rows.last() else { return Ok(ended) };
         after = *last;
         for row in checked(tx, rows.into_iter().map(|(_, row)| row).collect())? {
