@@ -61,7 +61,9 @@
 //!    [`care::Access`], which every storage function takes; the names in the query; replay record; the head row of the
 //!    patient is locked and gives the change its number; objects; change row; for anybody but the patient, the audit row.
 //!    A row that was chosen before its lock is asked again by the statement that writes it: on PostgreSQL it may have
-//!    changed in between. What a limit counts is counted once its owner is held.
+//!    changed in between. What a limit counts is counted once its owner is held. Rows are held in one order: members of
+//!    clinics, accounts, care links, covers, heads of patients, heads of feeds; and of an account its codes and factors,
+//!    its sessions, its log.
 //!    A row that does not fit its MAC is taken for absent, and a list goes on behind it
 //!    ([`db::authentic::checked_page`]); where an absent row would allow or end something, the unit refuses
 //!    ([`db::authentic::all_checked`]).

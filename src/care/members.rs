@@ -86,16 +86,17 @@ pub fn update(
     if change.ended || !after.admin() {
         require_other_admin(tx, &members, account)?;
     }
-    if change.ended || (before.care() && !after.care()) {
-        let actor = (live.account(), live.session());
-        for link in store::hold_links_of(tx, clinic, account)? {
-            // No keys, because many patients may be concerned: the planner marks their plans stale.
-            let access = Access::opened(link.patient, Role::Server, actor, None, live.now());
-            WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, &link))?;
-        }
-    }
+    let ends_links = change.ended || (before.care() && !after.care());
+    let links = if ends_links { store::hold_links_of(tx, clinic, account)? } else { Vec::new() };
     let left = if change.ended { Capabilities::NONE } else { after };
+    // Links, covers, heads: whoever tells patients of a cover holds them in this order, too.
     end_temporary(tx, (clinic, account), left, live.now())?;
+    let actor = (live.account(), live.session());
+    for link in links {
+        // No keys, because many patients may be concerned: the planner marks their plans stale.
+        let access = Access::opened(link.patient, Role::Server, actor, None, live.now());
+        WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, &link))?;
+    }
     let ended_at = change.ended.then_some(At(live.now()));
     let version = tx.version_after(member.version);
     let member = Member { capabilities: after.bits(), ended_at, version, ..member };
@@ -206,7 +207,7 @@ pub fn leave(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<
     let members = store::hold_members(tx, clinic)?;
     let Some(member) = members.iter().find(|member| member.account_id == account).copied() else { return Ok(()) };
     require_other_admin(tx, &members, account)?;
-    if !store::hold_all_links_of(tx, clinic, account)?.is_empty() {
+    if !store::hold_all_links_of(tx, &[clinic], account)?.is_empty() {
         return Err(Error::state("open_links", ["end_care_link", "offer_transfer"]));
     }
     end_temporary(tx, (clinic, account), Capabilities::NONE, live.now())?;
@@ -266,21 +267,24 @@ pub fn set_disabled(
     Ok(member)
 }
 
-/// Lets an admin do `act` to the account of a member, and writes that into the log of the account.
+/// Lets an admin do `act`, which is `work`, to the account of a member, and writes that into the log of the account.
 ///
 /// # Errors
 ///
 /// [`Error::NotFound`] when they do not work there; [`Error::State`] for the caller's own account, and for one that
 /// also works at a clinic of which the caller is no admin: it is not this clinic's alone; [`Error::Damaged`] when a
-/// membership of it does not fit its MAC.
+/// membership of it does not fit its MAC; the errors of `work`.
 pub fn manage_account(
     tx: &mut Tx<'_>,
     vault: (&Vault, Option<&Keys>),
     live: &Live<Staff>,
     of: (Id<Clinic>, Id<Account>),
     act: &str,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<()>,
 ) -> Result<()> {
     hold_manageable(tx, live, of)?;
+    // The sessions of an account are held before its log, as by its owner who ends one.
+    work(tx)?;
     note_managed(tx, vault, live, of.1, act)
 }
 
@@ -322,20 +326,41 @@ fn note_managed(
     audit::append(tx, vault, keys, subject, Some(live.account()), Some(live.session()), live.now(), &record)
 }
 
-/// Ends every care link of a therapist, at all of their clinics, for the server, and what they reach there for a time.
+/// Holds the members of every clinic where an account works, then the account, and returns the clinics: until the unit
+/// ends they let nobody in there, and they join no other clinic.
 ///
 /// # Errors
 ///
-/// When the database cannot be written; [`Error::Damaged`] when a membership or a link does not fit its MAC.
-pub fn end_links_of(tx: &mut Tx<'_>, planner: &dyn Planner, account: Id<Account>, now: Timestamp) -> Result<()> {
-    for (clinic, _) in store::all_memberships(tx, account)? {
-        // Nobody is let in by them meanwhile.
-        store::hold_members(tx, clinic)?;
-        for link in store::hold_all_links_of(tx, clinic, account)? {
-            let access = Access::new(link.patient, Role::Server, None, None, now);
-            WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, &link))?;
-        }
-        end_temporary(tx, (clinic, account), Capabilities::NONE, now)?;
+/// [`Error::Transient`] when the account has just joined or left a clinic: the unit then decides again;
+/// [`Error::Damaged`] when a membership does not fit its MAC.
+pub fn hold_work_of(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Vec<Id<Clinic>>> {
+    let works = store::all_memberships(tx, account)?;
+    for (clinic, _) in &works {
+        store::hold_members(tx, *clinic)?;
+    }
+    hold_with_memberships(tx, account, &works)?;
+    Ok(works.into_iter().map(|(clinic, _)| clinic).collect())
+}
+
+/// Ends every care link of a therapist at `clinics`, which are held by [`hold_work_of`], for the server, and what they
+/// reach there for a time.
+///
+/// # Errors
+///
+/// When the database cannot be written; [`Error::Damaged`] when a link does not fit its MAC.
+pub fn end_links_of(
+    tx: &mut Tx<'_>,
+    planner: &dyn Planner,
+    (account, clinics): (Id<Account>, &[Id<Clinic>]),
+    now: Timestamp,
+) -> Result<()> {
+    let links = store::hold_all_links_of(tx, clinics, account)?;
+    for clinic in clinics {
+        end_temporary(tx, (*clinic, account), Capabilities::NONE, now)?;
+    }
+    for link in links {
+        let access = Access::new(link.patient, Role::Server, None, None, now);
+        WriteScope::of(access).run(tx, planner, |tx, access| links::end(tx, access, &link))?;
     }
     Ok(())
 }

@@ -74,11 +74,12 @@ pub fn is_related(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -
     Ok(found.into_iter().flatten().next().is_some())
 }
 
-/// Selects every link of `$patient` at clinics where `$account` works.
+/// Selects every link of `$patient` at clinics where `$account` works. PostgreSQL locks the rows of a join in the order
+/// of its tables: the member before the link, as whoever ends somebody's work does.
 macro_rules! links_at_clinics_of {
     ($account:expr, $patient:expr) => {
-        care_links::table
-            .inner_join(staff_members::table.on(staff_members::clinic_id.eq(care_links::clinic_id)))
+        staff_members::table
+            .inner_join(care_links::table.on(care_links::clinic_id.eq(staff_members::clinic_id)))
             .filter(care_links::patient_id.eq($patient))
             .filter(staff_members::account_id.eq($account))
             .filter(staff_members::ended_at.is_null())
@@ -89,7 +90,7 @@ macro_rules! links_at_clinics_of {
 /// Finds every link of `patient` at clinics where `account` works, and holds them until the unit ends. One statement,
 /// the same for a denial and an absence.
 pub fn relations(tx: &mut Tx<'_>, patient: Id<Patient>, account: Id<Account>) -> Result<Vec<Relation>> {
-    let rows: Vec<RelationRow> = locked!(tx, for_share, links_at_clinics_of!(account, patient))?;
+    let rows: Vec<RelationRow> = locked!(tx, for_share, links_at_clinics_of!(account, patient).order(care_links::id))?;
     checked_relations(tx, account, rows)
 }
 

@@ -43,6 +43,10 @@ pub fn offer(
     id: Id<CareLink>,
     to: Id<Account>,
 ) -> Result<TransferRow> {
+    // Members are held before links, as by whoever ends their work.
+    if let Some(link) = store::find_link_of(tx, id, live.account())? {
+        store::hold_member(tx, link.clinic, to)?;
+    }
     let link = links::own_live(tx, live, id)?;
     check_second_factor(tx, live)?;
     if link.state != LinkState::Active {
@@ -143,6 +147,13 @@ pub fn answer(
     answer: TransferAnswer,
     entropy: &Entropy,
 ) -> Result<TransferRow> {
+    // Members are held before links, as by whoever ends their work. Both rows are asked again under the lock.
+    if answer.accept
+        && let Some(row) = store::find_transfer_for(tx, access, id)?
+        && let Some(link) = store::find_link(tx, id)?
+    {
+        store::hold_member(tx, link.clinic, row.therapist_id)?;
+    }
     let link = store::hold_link(tx, id, access.account()?)?.filter(|link| link.patient == access.patient());
     let link = link.ok_or(Error::NotFound)?;
     let row = store::find_transfer_for(tx, access, id)?.ok_or(Error::NotFound)?;

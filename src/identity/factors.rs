@@ -265,15 +265,20 @@ pub fn forget_passkeys(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, no
     Ok(())
 }
 
-/// Takes away the second factor and the passkeys of an account whose owner has proved in person who they are. The
-/// caller ends the sessions.
+/// Takes away the second factor and the passkeys of an account whose owner has proved in person who they are, and ends
+/// its sessions. The account is held.
 ///
 /// # Errors
 ///
 /// As [`AccountSnapshot::store`], [`AccountSnapshot::tell_owner`].
 pub fn forget(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timestamp) -> Result<()> {
     store::delete_factor(tx, own.account())?;
-    forget_passkeys(tx, own, vault, now)?;
+    let had_passkeys = passkeys::remove_all(tx, own.account(), now)?;
+    // The sessions of an account are held before its log, as by its owner who ends one.
+    upkeep::revoke_sessions(tx, own.account(), now)?;
+    if had_passkeys {
+        own.tell_owner(tx, vault, None, SecurityEvent::PasskeyRemoved, now)?;
+    }
     if own.unchanged().factor_since.is_some() {
         own.tell_owner(tx, vault, None, SecurityEvent::FactorOff, now)?;
     }

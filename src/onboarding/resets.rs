@@ -45,8 +45,9 @@ pub fn create(
     (clinic, account): (Id<Clinic>, Id<Account>),
     id: Id<StaffReset>,
 ) -> Result<ResetRow> {
-    members::manage_account(tx, (vault, keys), live, (clinic, account), "credential_reset_by_admin")?;
-    upkeep::revoke_sessions(tx, account, live.now())?;
+    members::manage_account(tx, (vault, keys), live, (clinic, account), "credential_reset_by_admin", |tx| {
+        upkeep::revoke_sessions(tx, account, live.now())
+    })?;
     store::delete_resets(tx, account)?;
     let row = ResetRow {
         id,
@@ -121,6 +122,8 @@ pub async fn redeem(
     let planner = Arc::clone(&state.planner);
     let unit = state.db.write(move |tx| {
         let account = get_open(tx, &hash, &email, now)?;
+        // Held before the code: who just joins a clinic deletes it, and holds the account by then.
+        let clinics = members::hold_work_of(tx, account)?;
         if !store::delete_reset(tx, &hash)? {
             return Err(refused());
         }
@@ -132,10 +135,9 @@ pub async fn redeem(
         let change = AccountChange { credential, profile, factor_since: None, guarded_until: None, ..unchanged };
         own.store(tx, &change, now)?;
         own.tell_owner(tx, &vault, None, SecurityEvent::PassphraseReset, now)?;
-        upkeep::revoke_sessions(tx, account, now)?;
         // Who has forgotten the passphrase has tried others.
         upkeep::forgive(tx, &vault, (own.email_key(), network), now)?;
-        members::end_links_of(tx, planner.as_ref(), account, now)?;
+        members::end_links_of(tx, planner.as_ref(), (account, &clinics), now)?;
         Ok(account)
     });
     unit.await

@@ -81,6 +81,7 @@ mod notices;
 mod lighter;
 mod limits;
 mod lists;
+mod lock_order;
 mod lateness;
 mod marked_meanwhile;
 mod matrix;

@@ -181,29 +181,29 @@ fn find_own_patient(tx: &mut Tx<'_>, account: Id<Account>) -> Result<Id<Patient>
 /// Lists the links of a therapist at a clinic that have not ended, by patient, and holds them until the unit ends.
 /// Those that do not fit their MACs are left out: they cannot be ended, and nobody reads over them.
 pub fn hold_links_of(tx: &mut Tx<'_>, clinic: Id<Clinic>, therapist: Id<Account>) -> Result<Vec<Link>> {
-    let found = hold_found_of(tx, clinic, therapist)?;
+    let found = hold_found_of(tx, &[clinic], therapist)?;
     links_of(tx, found)
 }
 
-/// Lists what [`hold_links_of`] does, before a step that is taken only if none is left.
+/// Lists what [`hold_links_of`] does, at some clinics, before a step that is taken only if none is left.
 ///
 /// # Errors
 ///
 /// [`Error::Damaged`] when one does not fit its MAC.
-pub fn hold_all_links_of(tx: &mut Tx<'_>, clinic: Id<Clinic>, therapist: Id<Account>) -> Result<Vec<Link>> {
-    let found = hold_found_of(tx, clinic, therapist)?;
+pub fn hold_all_links_of(tx: &mut Tx<'_>, clinics: &[Id<Clinic>], therapist: Id<Account>) -> Result<Vec<Link>> {
+    let found = hold_found_of(tx, clinics, therapist)?;
     all_links_of(tx, found)
 }
 
-fn hold_found_of(tx: &mut Tx<'_>, clinic: Id<Clinic>, therapist: Id<Account>) -> Result<Vec<Found>> {
+fn hold_found_of(tx: &mut Tx<'_>, clinics: &[Id<Clinic>], therapist: Id<Account>) -> Result<Vec<Found>> {
     let held: Vec<Id<CareLink>> = locked!(
         tx,
         for_update,
         care_links::table
-            .filter(care_links::clinic_id.eq(clinic))
+            .filter(care_links::clinic_id.eq_any(clinics.iter().copied()))
             .filter(care_links::therapist_id.eq(therapist))
             .filter(care_links::state.ne(LinkState::Ended.name()))
-            .order(care_links::patient_id)
+            .order((care_links::patient_id, care_links::id))
             .select(care_links::id)
     )?;
     Ok(links!(care_links::id.eq_any(held)).order(care_links::patient_id).load(tx.conn())?)
@@ -221,7 +221,7 @@ pub fn hold_links_at(tx: &mut Tx<'_>, clinic: Id<Clinic>, most: i64) -> Result<V
         care_links::table
             .filter(care_links::clinic_id.eq(clinic))
             .filter(care_links::state.ne(LinkState::Ended.name()))
-            .order(care_links::patient_id)
+            .order((care_links::patient_id, care_links::id))
             .limit(most)
             .select(care_links::id)
     )?;
@@ -425,7 +425,7 @@ pub fn list_clinics_of(tx: &mut Tx<'_>, patient: Id<Patient>) -> Result<Vec<(Id<
 }
 
 /// Lists the links of these patients that have not ended, by patient and then by id, and holds them until the unit
-/// ends.
+/// ends. Whoever holds links of several patients does so in this order.
 pub fn hold_links_between(tx: &mut Tx<'_>, patients_: &[Id<Patient>], at: &[Id<Clinic>]) -> Result<Vec<Link>> {
     let held: Vec<Id<CareLink>> = locked!(
         tx,
@@ -434,7 +434,7 @@ pub fn hold_links_between(tx: &mut Tx<'_>, patients_: &[Id<Patient>], at: &[Id<C
             .filter(care_links::patient_id.eq_any(patients_.iter().copied()))
             .filter(care_links::clinic_id.eq_any(at.iter().copied()))
             .filter(care_links::state.ne(LinkState::Ended.name()))
-            .order(care_links::id)
+            .order((care_links::patient_id, care_links::id))
             .select(care_links::id)
     )?;
     let order = (care_links::patient_id, care_links::id);

@@ -87,20 +87,41 @@ pub async fn at_once<T>(backend: &Backend, table: &str, works: [impl Future<Outp
     }
 }
 
+/// Does `work` while somebody else holds the rows `held`. Once it waits for them, they take the rows `wanted`, too: if
+/// the work held those by then, each would wait for the other. On PostgreSQL only.
+pub async fn in_order<T>(backend: &Backend, [held, wanted]: [&str; 2], work: impl Future<Output = T>) -> T {
+    let (mut other, mut looks) = (Sql::open(backend), Sql::open(backend));
+    for rows in [held, wanted] {
+        assert!(looks.rows::<Count>(&format!("SELECT count(*) AS n FROM {rows}"))[0].n > 0, "{rows}");
+    }
+    other.run(&format!("BEGIN; SELECT 1 FROM {held} FOR UPDATE"));
+    let goes_on = async {
+        assert!(are_waiting(&mut looks, 1).await, "nothing waits for {held}");
+        other.run(&format!("SELECT 1 FROM {wanted} FOR UPDATE NOWAIT; COMMIT"));
+    };
+    tokio::join!(work, goes_on).0
+}
+
 /// As [`beside`], but it commits once `waiting` statements of the work wait.
 async fn beside_until<T>(backend: &Backend, statements: &str, waiting: i64, work: impl Future<Output = T>) -> T {
     let (mut other, mut looks) = (Sql::open(backend), Sql::open(backend));
     other.run(&format!("BEGIN; {statements}"));
     let commits = async {
-        let waits = "SELECT count(*) AS n FROM pg_stat_activity \
-            WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        for _ in 0..500 {
-            if looks.rows::<Count>(waits)[0].n >= waiting {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        are_waiting(&mut looks, waiting).await;
         other.run("COMMIT");
     };
     tokio::join!(work, commits).0
+}
+
+/// Waits, for a while, until so many statements wait for locks. Returns whether they do.
+async fn are_waiting(looks: &mut Sql, count: i64) -> bool {
+    let waits = "SELECT count(*) AS n FROM pg_stat_activity \
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    for _ in 0..500 {
+        if looks.rows::<Count>(waits)[0].n >= count {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    false
 }
