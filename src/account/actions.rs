@@ -12,7 +12,7 @@ use crate::identity::actions::email_key;
 use crate::identity::upkeep::{self, AccountChange, AccountSnapshot};
 use crate::identity::{
     AccountPolicy, Caller, Claimed, Credential, Email, Live, Need, Passphrase, Passwords, Profile, SecurityEvent,
-    factors, is_email_taken,
+    factors, hold_enabled, is_email_taken,
 };
 use crate::kernel::id::Account;
 use crate::kernel::{Error, Fields, Id, JoinCode, Result};
@@ -229,6 +229,8 @@ pub fn verify_email<K>(tx: &mut Tx<'_>, vault: &Vault, live: &Live<K>, wish: &Pr
         // The address was asked for with a proof that counts no more, perhaps.
         live.proofs().check_kept(live.now())?;
     }
+    // The account before its proofs, as by whoever disables it. Whether it is enabled, `live` has told.
+    hold_enabled(tx, live.account())?;
     if !proofs::redeem(tx, proof, live.now())? || (moves && is_email_taken(tx, &change.email_key)?) {
         return Err(refused());
     }

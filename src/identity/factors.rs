@@ -175,6 +175,8 @@ pub async fn look_at<K: AccountPolicy>(state: &State, caller: &Claimed<K>, code:
 /// proofs of the session were taken back.
 pub fn confirm<K>(tx: &mut Tx<'_>, live: &Live<K>, vault: &Vault, typed: &TypedCode) -> Result<Outcome<()>> {
     let (account, now, keys) = (live.account(), live.now(), &typed.keys);
+    // The account before its factor, as in a log-in.
+    store::hold_account(tx, account)?;
     let found = store::hold_factor(tx, account)?.ok_or_else(none_yet)?;
     if found.row.confirmed_at.is_some() {
         // It may be this request that switched it on: the answer to the last one waited for the revocation ledger.
@@ -235,7 +237,9 @@ pub fn renew_recovery_codes<K>(tx: &mut Tx<'_>, live: &Live<K>, vault: &Vault, n
 /// code is shown at the same time: sent again, the request is asked for a proof.
 pub fn remove<K>(tx: &mut Tx<'_>, live: &Live<K>, (vault, keys): (&Vault, Option<&Keys>)) -> Result<()> {
     let (account, keys) = (live.account(), keys.ok_or(Error::NotFound)?);
-    // Held before the account is read: one whose first code is shown meanwhile counts by then.
+    // Held before the account is read: one whose first code is shown meanwhile counts by then. The account before its
+    // factor, as in a log-in.
+    store::hold_account(tx, account)?;
     store::hold_factor(tx, account)?;
     let counts = store::has_factor(tx, account)?;
     if counts && !live.proofs().has_factor {

@@ -109,6 +109,7 @@ pub fn prove_address(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now:
 /// As [`AccountSnapshot::store`].
 pub fn forget_factors(tx: &mut Tx<'_>, own: &AccountSnapshot, vault: &Vault, now: Timestamp) -> Result<()> {
     let account = own.account();
+    store::hold_account(tx, account)?;
     store::delete_factor(tx, account)?;
     remove_all(tx, account, now)?;
     // The owner has lost what a known device would be: the guard after a reset would keep them out.

@@ -4,10 +4,10 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::accounts::with_factor;
+use crate::support::accounts::{code_of, code_sent_to, with_factor};
 use crate::support::app::{Answer, new_id};
 use crate::support::database::on_postgres;
-use crate::support::people::{Clinic, Person};
+use crate::support::people::{Clinic, PASSPHRASE, Person};
 use crate::support::sql::{Sql, in_order};
 use crate::support::world::away;
 use crate::tasks::Tables;
@@ -170,4 +170,35 @@ async fn whatever_ends_the_sessions_of_an_account_does_not_hold_up_its_owner_who
     let disables = Person::of(app, &log_in).post("/v1/me/disable", json!({ "passphrase": new })).send();
     meets(&clinic, &sessions, &log, disables).await.ok();
     assert_eq!(Tables::of(app).count(&format!("{sessions} AND revoked_at IS NULL")), 0);
+}
+
+#[actix_web::test]
+async fn somebody_who_changes_their_second_factor_does_not_hold_up_their_log_in_on_another_device() {
+    if !on_postgres() {
+        return;
+    }
+    let clinic = Clinic::open().await;
+    let thea = &clinic.therapist;
+    let secret = thea.act("/v1/me/factors/totp").send().await.ok().text("/secret");
+    // A log-in holds the account, and then the factor.
+    let (row, factor) = (account(thea), own("second_factors", thea));
+    let code = json!({ "code": code_of(&clinic.app, &secret) });
+    meets(&clinic, &row, &factor, thea.post("/v1/me/factors/totp/confirm", code).send()).await.ok();
+    meets(&clinic, &row, &factor, thea.delete("/v1/me/factors/totp").send()).await.no_content();
+    assert_eq!(thea.get("/v1/me/factors").send().await.ok().body["totp"], "none");
+}
+
+#[actix_web::test]
+async fn somebody_who_proves_their_address_does_not_hold_up_the_admin_who_just_disables_them() {
+    if !on_postgres() {
+        return;
+    }
+    let clinic = Clinic::open().await;
+    let (app, thea) = (&clinic.app, &clinic.therapist);
+    let other = "thea@else.example";
+    thea.post("/v1/me/email", json!({ "email": other, "passphrase": PASSPHRASE })).send().await.ok();
+    let code = json!({ "code": code_sent_to(app, other).await });
+    let proves = thea.post("/v1/auth/verify-email", code).send();
+    meets(&clinic, &account(thea), &own("address_proofs", thea), proves).await.ok();
+    assert_eq!(thea.get("/v1/me/profile").send().await.ok().body["email"], other);
 }
