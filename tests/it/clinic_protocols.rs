@@ -235,6 +235,24 @@ async fn a_minute_after_a_clinic_has_chosen_its_protocol_its_patients_are_asked_
 }
 
 #[actix_web::test]
+async fn a_patient_whose_request_waits_while_a_protocol_comes_into_force_is_asked_by_it_all_the_same() {
+    let app = TestApp::start().await;
+    let (admin, _theo, ann, clinic) = clinic(&app).await;
+    rounds(&app).await;
+    let id = publishes(&admin, &clinic, ours("Ours", "How is the weather in you?")).await;
+    choose(&admin, &clinic, json!({ "protocol_id": id })).await;
+    app.wait(SignedDuration::from_secs(59));
+    // The worker is ahead of a request that came before the protocol was in force.
+    let in_force = app.now() + SignedDuration::from_secs(2);
+    afterglow::app::tick(&app.server.state, &LogChannel, in_force).await.unwrap();
+    ann.sets(json!({ "weekly_day": "monday" })).await.ok();
+    assert_ne!(text(&ann, "d2.mood").await, "How is the weather in you?");
+    app.wait(SignedDuration::from_secs(2));
+    rounds(&app).await;
+    assert_eq!(text(&ann, "d2.mood").await, "How is the weather in you?");
+}
+
+#[actix_web::test]
 async fn what_has_gone_out_keeps_its_words_and_the_bundle_has_the_versions_of_the_own_clinics_only() {
     let app = TestApp::start().await;
     let (admin, theo, ann, clinic) = clinic(&app).await;
