@@ -41,28 +41,29 @@ impl Task for SendLetters {
             let outcomes = join_all(leased.iter().map(|letter| send(state, letter, now))).await;
             let mut fault = None;
             for (letter, outcome) in leased.iter().zip(outcomes) {
-                let (id, again) = match outcome {
-                    Ok(again) => (letter.id, again),
-                    // It is due again when the lease has run out; what became of the others is noted.
-                    Err(error) => {
-                        fault = Some(error);
-                        continue;
-                    }
-                };
-                if again.is_none() {
-                    // Nobody reads it any more. Once its keys are gone it cannot leave a second time.
-                    state.vault.destroy(id.uuid(), &[Purpose::Account]).await?;
+                // It is due again when the lease has run out; what became of the others is noted.
+                if let Err(error) = note(state, letter, outcome, now).await {
+                    fault = Some(error);
                 }
-                let unit = state.db.write_bulk(move |tx| match again {
-                    Some(at) => store::mark_due(tx, id, at),
-                    None => store::mark_done(tx, id, now),
-                });
-                unit.await?;
             }
             fault.map_or(Ok(TaskProgress::rows(leased.len())), Err)
         }
         .boxed()
     }
+}
+
+/// Notes what became of a letter: the instant at which it is tried again, if it is.
+async fn note(state: &State, leased: &LeasedLetter, outcome: Result<Option<Timestamp>>, now: Timestamp) -> Result<()> {
+    let (id, again) = (leased.id, outcome?);
+    if again.is_none() {
+        // Nobody reads it any more. Once its keys are gone it cannot leave a second time.
+        state.vault.destroy(id.uuid(), &[Purpose::Account]).await?;
+    }
+    let unit = state.db.write_bulk(move |tx| match again {
+        Some(at) => store::mark_due(tx, id, at),
+        None => store::mark_done(tx, id, now),
+    });
+    unit.await
 }
 
 /// Sends one letter, and returns the instant at which it is tried again, if it is.

@@ -20,6 +20,7 @@ use futures_util::future::{join, join_all};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::known_faults::{refuse, refuse_no_more};
 use crate::support::accounts::{code_of, disable, enable, has_proved_address, with_factor};
 use crate::support::app::{Answer, START, TestApp};
 use crate::support::authenticator::with_passkey;
@@ -825,6 +826,20 @@ async fn a_letter_leaves_once_if_its_unit_commits_and_not_otherwise() {
         assert!(mail(&app, ANN).await.is_empty());
     }
     assert_eq!(Tables::of(&app).count("letters WHERE attempts = 1 AND done_at IS NOT NULL"), 1);
+}
+
+#[actix_web::test]
+async fn of_letters_that_left_together_none_leaves_again_because_one_could_not_be_noted() {
+    let app = TestApp::start_with(into_a_folder).await;
+    posts(&app, true).await;
+    posts(&app, true).await;
+    refuse(&app, ("UPDATE OF done_at", "letters"), "the write is refused");
+    app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap_err();
+    refuse_no_more(&app);
+    assert_eq!(mail(&app, ANN).await.len(), 2);
+    app.wait(SignedDuration::from_hours(1));
+    assert!(mail(&app, ANN).await.is_empty());
+    assert_eq!(Tables::of(&app).count("letters WHERE done_at IS NULL"), 0);
 }
 
 #[actix_web::test]
