@@ -186,6 +186,18 @@ async fn a_deleted_entry_is_gone_and_comes_back_for_thirty_days() {
 }
 
 #[actix_web::test]
+async fn an_entry_that_cannot_be_undeleted_any_more_is_not_listed_while_it_waits_to_be_purged() {
+    let ann = ann().await;
+    let id = ann.writes(reflection("Lake")).await;
+    ann.delete(&ann.my(&format!("/entries/{id}"))).send().await.no_content();
+    let listed = async || ids(&ann.get(&ann.my("/entries?status=deleted")).send().await.ok());
+    ann.app.wait(SignedDuration::from_hours(24 * 30 - 1));
+    assert_eq!(listed().await, [id.as_str()]);
+    ann.app.wait(SignedDuration::from_hours(1));
+    assert!(listed().await.is_empty());
+}
+
+#[actix_web::test]
 async fn thirty_days_after_it_was_deleted_the_words_are_gone_from_the_database() {
     let ann = ann().await;
     let id = ann.writes(reflection("Lake")).await;

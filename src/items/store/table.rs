@@ -23,7 +23,7 @@ pub struct Columns {
 /// The query of a list: its filter and its place.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
-    /// Deleted items, or those that are not deleted.
+    /// Deleted items that can be undeleted, or those that are not deleted.
     pub deleted: bool,
     /// Drafts, done items, or both.
     pub draft: Option<bool>,
@@ -292,7 +292,9 @@ macro_rules! item_table {
                     let found: Vec<Stored> = $crate::boxed!(tx, {
                         let mut query = own.select($crate::db::columns::<Stored>()).into_boxed();
                         query = if scan.deleted {
-                            query.filter($table::purge_at.is_not_null())
+                            // What was deleted before is gone, also while it waits for the task that purges it.
+                            let gone = At(access.now().saturating_sub(UNDO).unwrap_or(access.now()));
+                            query.filter($table::deleted_at.gt(gone))
                         } else {
                             query.filter($table::deleted_at.is_null())
                         };
