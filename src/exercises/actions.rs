@@ -26,7 +26,7 @@ const NOT_YOUR_PROMPT: &str = "is not a prompt of yours";
 ///
 /// When the database cannot be written.
 pub(super) fn purge(tx: &mut Tx<'_>, planner: &dyn Planner, now: Timestamp, most: i64) -> Result<usize> {
-    items::purge::<Responses>(tx, planner, (now, most), |_, _, _| Ok(()))
+    items::purge::<Responses>(tx, planner, (now, most))
 }
 
 impl Item for Responses {

@@ -73,6 +73,15 @@ pub trait Item: ItemKind {
         Ok(())
     }
 
+    /// Deletes the other rows of the kind that belong to an item, when its content goes for good. The default has none.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be deleted.
+    fn on_purged(_: &mut Tx<'_>, _: &Access<Write>, _: Id<Self::Id>) -> Result<()> {
+        Ok(())
+    }
+
     /// Returns whether the deletion, undeletion or restoration of an item with this content feeds the plan.
     fn on_removed(content: &Self::Content) -> FeedsPlan;
 }
@@ -187,7 +196,8 @@ pub fn change<T: Item>(
     revise::<T>(tx, access, row, contents, Op::Update)
 }
 
-/// Undeletes an item whose content was purged, with a new content, and takes it out of every grant.
+/// Undeletes an item whose old content is gone for good, with a new content, and takes it out of every grant. The task
+/// may not have purged it yet: nothing of what was deleted comes back with it.
 ///
 /// # Errors
 ///
@@ -200,6 +210,7 @@ pub fn revive<T: Item>(
 ) -> Result<ItemRow> {
     let id = row.id.typed();
     T::check(tx, access, id, (None, content))?;
+    purge_beside::<T>(tx, access, row.id)?;
     let (version, now) = (tx.version_after(row.version), access.now());
     let (parts, _) =
         seal::seal::<T>(access.keys()?, (access.patient(), row.id), content, Origin::default(), (version, now))?;
@@ -509,8 +520,8 @@ pub fn mark_opened<T: Item>(
     grants::receipts::opened(tx, access, (T::ENTITY, id.any()), ids)
 }
 
-/// Purges up to `most` items that were deleted thirty days before `now`: header, sections, revisions, receipts and
-/// grants. `also` purges the other rows of the kind that belong to an item.
+/// Purges up to `most` items that were deleted thirty days before `now`: header, sections, revisions, receipts, grants,
+/// and the other rows of the kind that belong to them.
 ///
 /// # Errors
 ///
@@ -519,19 +530,23 @@ pub fn purge<T: Item>(
     tx: &mut Tx<'_>,
     planner: &dyn crate::changes::Planner,
     (now, most): (Timestamp, i64),
-    also: impl Fn(&mut Tx<'_>, &Access<Write>, Id<Any>) -> Result<()>,
 ) -> Result<usize> {
     let old = T::Table::purge(tx, now, most)?;
-    let numbers: Vec<i32> =
-        std::iter::once(T::HEADER).chain(T::SECTIONS.iter().map(|section| section.number)).collect();
     for (patient, id, text) in &old {
         crate::care::write_scope::WriteScope::for_server(*patient, None, now).run(tx, planner, |tx, access| {
             access.frees(Bytes { text: *text, comments: 0 });
-            store::delete_revisions(tx, access, *id, &numbers)?;
-            grants::receipts::purge(tx, access, (T::ENTITY, *id))?;
-            grants::drop_item(tx, access, T::grants(), *id)?;
-            also(tx, access, *id)
+            purge_beside::<T>(tx, access, *id)?;
+            grants::drop_item(tx, access, T::grants(), *id)
         })?;
     }
     Ok(old.len())
+}
+
+/// Deletes what belongs to an item beside its own row and its grants: revisions, receipts, and other rows of the kind.
+fn purge_beside<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Any>) -> Result<()> {
+    let numbers: Vec<i32> =
+        std::iter::once(T::HEADER).chain(T::SECTIONS.iter().map(|section| section.number)).collect();
+    store::delete_revisions(tx, access, id, &numbers)?;
+    grants::receipts::purge(tx, access, (T::ENTITY, id))?;
+    T::on_purged(tx, access, id.typed())
 }

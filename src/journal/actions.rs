@@ -24,7 +24,7 @@ const NOT_YOUR_PROMPT: &str = "is not a prompt of yours";
 ///
 /// When the database cannot be written.
 pub(super) fn purge(tx: &mut Tx<'_>, planner: &dyn Planner, now: Timestamp, most: i64) -> Result<usize> {
-    items::purge::<Entries>(tx, planner, (now, most), comments::delete_all)
+    items::purge::<Entries>(tx, planner, (now, most))
 }
 
 impl Item for Entries {
@@ -92,6 +92,11 @@ impl Item for Entries {
     /// Brings its comments back: a phone has dropped them with the entry.
     fn on_returned(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>) -> Result<()> {
         comments::actions::bring_back(tx, access, id)
+    }
+
+    /// Deletes its comments.
+    fn on_purged(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Entry>) -> Result<()> {
+        comments::delete_all(tx, access, id)
     }
 
     fn on_removed(content: &EntryContent) -> FeedsPlan {

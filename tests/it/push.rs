@@ -199,6 +199,30 @@ async fn words_win_over_deletion_and_what_comes_back_is_open_to_nobody() {
     is(&unknown, "conflict");
 }
 
+/// The server that purges may stand still while phones push.
+#[actix_web::test]
+async fn words_that_come_back_after_thirty_days_bring_back_nothing_of_what_was_deleted() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let id = ann.writes(reflection("Lake")).await;
+    let path = format!("/entries/{id}");
+    ann.opens(&id, &["text"], &theo).await;
+    theo.act(&ann.of_theirs(&format!("{path}/opened"))).send().await.ok();
+    theo.says(&ann.of_theirs(&format!("{path}/comments")), json!({ "body": "Thank you" })).send().await.created();
+    ann.edits(&id, json!({ "text": { "title": "Shore" } })).await;
+    ann.delete(&ann.my(&path)).send().await.no_content();
+    app.wait(SignedDuration::from_hours(31 * 24));
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 0, entry("All I have."))).await, "merged");
+    let back = ann.entry(&id).await.ok().body;
+    assert_eq!((&back["text"]["body"], &back["seen_by"]), (&json!("All I have."), &json!([])));
+    assert!(ann.get(&ann.my(&format!("{path}/comments"))).send().await.ok().items().is_empty());
+    let mut sql = Sql::open(&app.database.backend);
+    for table in ["revisions", "receipts", "comments", "grant_items"] {
+        let left = sql.rows::<Count>(&format!("SELECT count(*) AS n FROM {table}"))[0].n;
+        assert_eq!(left, 0, "{table}");
+    }
+}
+
 #[actix_web::test]
 async fn one_bad_mutation_harms_no_other_and_words_are_not_refused_for_their_circumstances() {
     let app = TestApp::start().await;

@@ -13,7 +13,7 @@ use crate::changes::Bytes;
 use crate::db::authentic::{checked, checked_page};
 use crate::db::schema::comments;
 use crate::db::{At, Stored, Tx, columns};
-use crate::kernel::id::{Account, Any, CareLink, Comment, Entry, Patient};
+use crate::kernel::id::{Account, CareLink, Comment, Entry, Patient};
 use crate::kernel::page::PageRequest;
 use crate::kernel::{Id, Result};
 
@@ -168,7 +168,7 @@ pub(super) fn count(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>, h
 }
 
 /// Deletes the comments of an entry.
-pub(in crate::journal) fn delete_all(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Any>) -> Result<()> {
+pub(in crate::journal) fn delete_all(tx: &mut Tx<'_>, access: &Access<Write>, entry: Id<Entry>) -> Result<()> {
     let own = comments::table.filter(comments::patient_id.eq(access.patient())).filter(comments::entry_id.eq(entry));
     let length = sql::<BigInt>("CAST(coalesce(sum(length(doc)), 0) AS bigint)");
     let bytes: i64 = own.select(length).get_result(tx.conn())?;
