@@ -104,8 +104,8 @@ pub fn get_device<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Device>) -> Res
     if row.is_deleted() { Err(Error::Deleted) } else { Ok(row) }
 }
 
-/// Removes a device, also one that does not open, and ends its session, unless that is the caller's own. A second call
-/// changes nothing.
+/// Removes a device, also one that does not open, and ends its session, unless that is the caller's own. A mailbox has no
+/// app: the session in which it was registered is that of a phone, and goes on. A second call changes nothing.
 ///
 /// # Errors
 ///
@@ -118,10 +118,11 @@ pub fn remove_device(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Device>) ->
         tx.follow_up();
         return Ok(());
     }
-    if row.key.session_id != session_of(access)? {
+    let doc = Error::skip_damaged(row.open(access.keys()?))?.unwrap_or_default();
+    let is_mailbox = doc.push.as_ref().is_some_and(PushAddress::is_mailbox);
+    if !is_mailbox && row.key.session_id != session_of(access)? {
         end_session(tx, access.account()?, row.key.session_id, access.now())?;
     }
-    let doc = Error::skip_damaged(row.open(access.keys()?))?.unwrap_or_default();
     forget(tx, access, &row, doc)
 }
 

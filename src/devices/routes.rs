@@ -239,7 +239,7 @@ async fn get_device(door: Door<Unlocked<Own>>, id: PathOf<Id<Device>>) -> Result
 /// Remove a device
 ///
 /// Nothing goes to it any more, and its session ends, unless it is the caller's own: the app on a lost phone is logged
-/// out and told to erase what it holds.
+/// out and told to erase what it holds. A mailbox is only forgotten: the session in which it was registered goes on.
 #[utoipa::path(tag = "devices",
     params(("patient_id" = PatientRef, Path, description = "The patient's id, or `me`"), ("device_id" = Uuid, Path, description = "The device's id"), IdempotencyKeyHeader),
     responses((status = 204, description = "Removed"), ActionErrors))]

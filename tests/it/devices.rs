@@ -70,6 +70,21 @@ async fn removing_a_lost_phone_logs_it_out() {
     assert_eq!(back.body["version"], 3);
 }
 
+/// Ann registers her mailbox on her phone, which may hold words that it has not sent yet.
+#[actix_web::test]
+async fn removing_a_mailbox_on_another_device_logs_no_phone_out() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let mailbox = json!({ "platform": "email", "push": { "channel": "email", "address": "ann@example.org" } });
+    let (hers, mail) = (new_id(&app), new_id(&app));
+    ann.put(&path(&ann, &hers), phone("hers")).send().await.created();
+    ann.put(&path(&ann, &mail), mailbox).send().await.created();
+    let laptop = again(&app, &ann.name).await;
+    laptop.delete(&path(&laptop, &mail)).send().await.no_content();
+    ann.get(&path(&ann, &mail)).send().await.expect(410).refused("deleted");
+    assert_eq!(stored(&app, &ann).await, [(hers.parse().unwrap(), false)]);
+    assert_eq!(ann.get(&path(&ann, &hers)).send().await.ok().body["current"], true);
+}
+
 #[actix_web::test]
 async fn a_phone_registers_anew_after_each_log_in() {
     let Clinic { app, ann, .. } = Clinic::open().await;
