@@ -395,7 +395,7 @@ pub fn disable<K>(tx: &mut Tx<'_>, vault: &Vault, live: &Live<K>, wish: &Disabli
     }
     members::check_replaceable(tx, live.account())?;
     wish.own.store(tx, &AccountChange { disabled_at: Some(live.now()), ..wish.own.unchanged() }, live.now())?;
-    proofs::void_of(tx, live.account(), live.now())?;
+    members::void_codes(tx, live.account(), live.now())?;
     // Before the log: whoever ends one of them holds it, and then the log.
     upkeep::end_sessions(tx, live.account(), None, live.now())?;
     wish.own.tell_owner(tx, vault, Some(live.session()), SecurityEvent::Disabled, live.now())?;

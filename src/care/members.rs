@@ -256,8 +256,7 @@ pub fn set_disabled(
     }
     if disabled {
         identity::ask_notice(tx, account, Notice::DisabledByAdmin, live.now())?;
-        // Who is enabled again finds nothing under way that somebody else has begun.
-        proofs::void_of(tx, account, live.now())?;
+        void_codes(tx, account, live.now())?;
     }
     let act = if disabled { "disabled_by_admin" } else { "enabled_by_admin" };
     note_managed(tx, (vault, keys), live, account, act)?;
@@ -265,6 +264,17 @@ pub fn set_disabled(
     let member = Member { version: tx.version_after(member.version), ..member };
     store::update_member(tx, &member)?;
     Ok(member)
+}
+
+/// Makes the codes void that were sent or made for an account that is being disabled, those of an admin included: who is
+/// enabled again finds nothing under way that somebody else has begun.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn void_codes(tx: &mut Tx<'_>, account: Id<Account>, now: Timestamp) -> Result<()> {
+    proofs::void_of(tx, account, now)?;
+    store::delete_resets(tx, account)
 }
 
 /// Lets an admin do `act`, which is `work`, to the account of a member, and writes that into the log of the account.

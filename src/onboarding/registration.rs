@@ -15,7 +15,7 @@ use super::store::{self, InvitationKey};
 use crate::care::access::{Access, Write};
 use crate::care::model::Capabilities;
 use crate::care::people::SealedNames;
-use crate::care::store::{Link, find_link, find_link_with, memberships};
+use crate::care::store::{Link, delete_resets, find_link, find_link_with, memberships};
 use crate::care::write_scope::WriteScope;
 use crate::care::{links, members};
 use crate::db::Tx;
@@ -287,7 +287,7 @@ pub fn accept<K>(
         (Invitee::Staff(may), AccountKind::Staff) => {
             members::join(tx, open.clinic_id, live.account(), may, (live.session(), live.now()))?;
             // The account is no longer that of the clinic whose admin made a code for it.
-            store::delete_resets(tx, live.account())?;
+            delete_resets(tx, live.account())?;
             Ok(JoinResult::Clinic(open.clinic_id, may))
         }
         _ => Err(refused()),

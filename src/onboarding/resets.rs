@@ -10,10 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::invitations::code_hash;
 use super::model::refused;
-use super::store::{self, ResetRow};
 use crate::care::clinics::require_admin;
 use crate::care::members;
-use crate::care::store::memberships;
+use crate::care::store::{self, ResetRow, memberships};
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
 use crate::identity::actions::email_key;

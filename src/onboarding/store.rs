@@ -10,11 +10,11 @@ use crate::authentic;
 use crate::care::access::{Access, Write};
 use crate::care::store::{PatientRow, find_member, hold_member};
 use crate::db::authentic::checked_page;
-use crate::db::schema::{invitations, patient_heads, patients, staff_resets};
+use crate::db::schema::{invitations, patient_heads, patients};
 use crate::db::{At, Stored, Tx, columns};
 use crate::identity::list_disabled;
-use crate::kernel::id::{Account, Clinic, Invitation, StaffReset};
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::id::{Account, Clinic, Invitation};
+use crate::kernel::{Id, Result};
 
 /// The inviter of an invitation that the operator made: no account has this id.
 pub const OPERATOR: Id<Account> = Id::from_uuid(Uuid::nil());
@@ -232,63 +232,6 @@ pub fn list_invitations(
         Ok(found)
     };
     checked_page(tx, (before, limit), read, |key: &InvitationKey| key.id, invitations_of)
-}
-
-authentic! {
-    /// A code by which a member of staff gets a new passphrase.
-    pub struct ResetRow of staff_resets {
-        /// Its id.
-        id: Id<StaffReset>,
-        /// The keyed hash of the code.
-        code_hash: Vec<u8>,
-        /// The account.
-        account_id: Id<Account>,
-        /// The instant of its creation.
-        created_at: At,
-        /// The instant at which it expires.
-        expires_at: At,
-    }
-}
-
-/// Inserts a reset.
-pub fn insert_reset(tx: &mut Tx<'_>, row: &ResetRow) -> Result<()> {
-    diesel::insert_into(staff_resets::table).values(row.signed(tx)?).execute(tx.conn())?;
-    Ok(())
-}
-
-/// Finds the reset of a code that has not expired.
-pub fn find_reset(tx: &mut Tx<'_>, code_hash: &[u8], now: Timestamp) -> Result<Option<ResetRow>> {
-    let found: Option<Stored<ResetRow>> = staff_resets::table
-        .filter(staff_resets::code_hash.eq(code_hash))
-        .filter(staff_resets::expires_at.gt(At(now)))
-        .select(columns::<Stored<ResetRow>>())
-        .first(tx.conn())
-        .optional()?;
-    found.map_or(Ok(None), |row| row.checked(tx))
-}
-
-/// Reads a reset by its id.
-///
-/// # Errors
-///
-/// [`Error::NotFound`] when it was used, or another one has taken its place.
-pub fn get_reset(tx: &mut Tx<'_>, id: Id<StaffReset>) -> Result<ResetRow> {
-    let own = staff_resets::table.filter(staff_resets::id.eq(id)).select(columns::<Stored<ResetRow>>());
-    let found: Option<Stored<ResetRow>> = own.first(tx.conn()).optional()?;
-    found.map_or(Ok(None), |row| row.checked(tx))?.ok_or(Error::NotFound)
-}
-
-/// Deletes the reset of a code. Only one of concurrent units gets `true`, and none once another has taken its place.
-pub fn delete_reset(tx: &mut Tx<'_>, code_hash: &[u8]) -> Result<bool> {
-    let of_code = staff_resets::table.filter(staff_resets::code_hash.eq(code_hash));
-    Ok(diesel::delete(of_code).execute(tx.conn())? == 1)
-}
-
-/// Deletes the resets of an account.
-pub fn delete_resets(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
-    let own = staff_resets::table.filter(staff_resets::account_id.eq(account));
-    diesel::delete(own).execute(tx.conn())?;
-    Ok(())
 }
 
 /// Inserts a patient with the head of their changes and of their audit chain.

@@ -307,6 +307,27 @@ async fn a_code_of_an_admin_is_void_once_the_account_is_not_their_clinics_alone(
     again(app, &clinic.nurse.name).await;
 }
 
+/// The code may be in the wrong hands: that may be why the account is disabled.
+#[actix_web::test]
+async fn a_code_of_an_admin_is_void_once_the_account_was_disabled() {
+    let clinic = Clinic::open().await;
+    let (app, admin, thea) = (&clinic.app, &clinic.admin, &clinic.therapist);
+    let members = format!("/v1/clinics/{}/members", clinic_of(admin).await);
+    let at_member = |who: &Person, act: &str| admin.act(&format!("{members}/{}/{act}", who.account));
+    let code = at_member(thea, "credential-reset").send().await.ok().text("/code");
+    at_member(thea, "disable").send().await.ok();
+    redeems(app, &code, "thea.brandt@example.org").await.expect(422).refused("code_invalid");
+    at_member(thea, "enable").send().await.ok();
+    redeems(app, &code, "thea.brandt@example.org").await.expect(422).refused("code_invalid");
+    assert_eq!(clinic.ann.care_links().await[0]["state"], "active");
+    again(app, &thea.name).await.get("/v1/me/patients").send().await.ok();
+    // It is the same when somebody disables their own account.
+    let code = at_member(&clinic.nurse, "credential-reset").send().await.ok().text("/code");
+    let noor = again(app, &clinic.nurse.name).await;
+    noor.post("/v1/me/disable", json!({ "passphrase": PASSPHRASE })).send().await.ok();
+    redeems(app, &code, "noor.haddad@example.org").await.expect(422).refused("code_invalid");
+}
+
 #[actix_web::test]
 async fn a_code_of_an_admin_opens_nothing_that_a_member_stood_in_for_and_no_address_of_theirs() {
     let clinic = Clinic::open().await;

@@ -31,7 +31,7 @@ const OWNER_OF_TABLE: &[(&str, &str)] = &[
     ("grant_readers", "care"),
     ("grants", "care"),
     ("invitations", "onboarding"),
-    ("staff_resets", "onboarding"),
+    ("staff_resets", "care"),
     ("receipts", "care"),
     ("patients", "care"),
     ("settings", "db"),

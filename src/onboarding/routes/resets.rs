@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::care::members;
+use crate::care::store::ResetRow;
 use crate::db::Tx;
 use crate::http::document::{ActionErrors, AuthErrors, IdempotencyKeyHeader};
 use crate::http::{Body, Command, Reply, Request, client_network};
@@ -18,7 +19,6 @@ use crate::kernel::id::{Account, Clinic, StaffReset};
 use crate::kernel::{Fields, Id, Result};
 use crate::onboarding::JoinCode;
 use crate::onboarding::resets::{self, NewPassphrase};
-use crate::onboarding::store::ResetRow;
 use crate::state::State;
 use crate::vault::Vault;
 
