@@ -224,6 +224,29 @@ async fn words_that_come_back_after_thirty_days_bring_back_nothing_of_what_was_d
 }
 
 #[actix_web::test]
+async fn a_mutation_that_comes_again_when_its_words_are_gone_for_good_is_answered_with_what_is_there() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let id = new_id(&app);
+    let mut odd = entry("It was quiet.");
+    odd["tags"] = json!(["fine", "x".repeat(60)]);
+    let first = mutation(&ann, "entry", &id, 0, odd);
+    is(&ann.pushes(&first).await, "merged");
+    ann.delete(&ann.my(&format!("/entries/{id}"))).send().await.no_content();
+    app.wait(SignedDuration::from_hours(31 * 24));
+    // Before the words are purged, and after.
+    for _ in 0..2 {
+        let again = ann.pushes(&first).await;
+        assert_eq!((&again["status"], &again["was"]), (&json!("replayed"), &json!("merged")));
+        assert_eq!((&again["item"]["deleted"], again["item"].get("text")), (&json!(true), None), "{again}");
+        crate::tasks::settled(&app).await;
+    }
+    assert_eq!(app.server.state.vault.unreadable_rows(), 0, "nothing is damaged");
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 0, entry("All I have."))).await, "merged");
+    assert_eq!(ann.pushes(&first).await["item"]["text"]["body"], "All I have.");
+}
+
+#[actix_web::test]
 async fn one_bad_mutation_harms_no_other_and_words_are_not_refused_for_their_circumstances() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;

@@ -158,8 +158,9 @@ struct MutationResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 7)]
     version: Option<i64>,
-    /// The thing as the mutation left it. Of a kind without history (prompts, pauses, settings, infusions) a `replayed`
-    /// mutation is answered with the thing as it is now, whose version may be later than `version`: take it whole.
+    /// The thing as the mutation left it. Of a kind without history (prompts, pauses, settings, infusions), and of what
+    /// was deleted for good since, a `replayed` mutation is answered with the thing as it is now, whose version may be
+    /// later than `version`: take it whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     item: Option<SyncItem>,
