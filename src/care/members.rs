@@ -104,6 +104,9 @@ pub fn update(
     if change.ended || before.beyond(after) {
         changes::note_closed(tx, Closed::Member(clinic, account), live.now())?;
     }
+    if before.admin() && (change.ended || !after.admin()) {
+        void_codes_of_admins(tx, &members)?;
+    }
     if after.record() && !before.record() {
         telling::begin(tx, (clinic, account), (live.session(), live.now()))?;
     }
@@ -213,6 +216,9 @@ pub fn leave(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<
     end_temporary(tx, (clinic, account), Capabilities::NONE, live.now())?;
     let version = tx.version_after(member.version);
     store::update_member(tx, &Member { ended_at: Some(At(live.now())), version, ..member })?;
+    if member.may().admin() {
+        void_codes_of_admins(tx, &members)?;
+    }
     changes::note_closed(tx, Closed::Member(clinic, account), live.now())
 }
 
@@ -266,15 +272,27 @@ pub fn set_disabled(
     Ok(member)
 }
 
-/// Makes the codes void that were sent or made for an account that is being disabled, those of an admin included: who is
-/// enabled again finds nothing under way that somebody else has begun.
+/// Makes the codes void that were sent or made for an account that is being disabled: who is enabled again finds
+/// nothing under way that somebody else has begun. If it is an admin's, so are those that they have made.
 ///
 /// # Errors
 ///
-/// When the database cannot be written.
+/// When the database cannot be written; [`Error::Damaged`] when a membership does not fit its MAC.
 pub fn void_codes(tx: &mut Tx<'_>, account: Id<Account>, now: Timestamp) -> Result<()> {
     proofs::void_of(tx, account, now)?;
-    store::delete_resets(tx, account)
+    store::delete_resets(tx, &[account])?;
+    for (clinic, _) in store::all_memberships(tx, account)?.iter().filter(|(_, may)| may.admin()) {
+        let members = store::list_members(tx, *clinic, None, i64::MAX)?;
+        void_codes_of_admins(tx, &members)?;
+    }
+    Ok(())
+}
+
+/// Makes the codes void that admins have made for the members of a clinic: one of them is an admin no longer, and may
+/// have kept a code. Who has made one is not stored: the others make theirs again.
+fn void_codes_of_admins(tx: &mut Tx<'_>, members: &[Member]) -> Result<()> {
+    let accounts: Vec<Id<Account>> = members.iter().map(|member| member.account_id).collect();
+    store::delete_resets(tx, &accounts)
 }
 
 /// Lets an admin do `act`, which is `work`, to the account of a member, and writes that into the log of the account.

@@ -287,7 +287,7 @@ pub fn accept<K>(
         (Invitee::Staff(may), AccountKind::Staff) => {
             members::join(tx, open.clinic_id, live.account(), may, (live.session(), live.now()))?;
             // The account is no longer that of the clinic whose admin made a code for it.
-            delete_resets(tx, live.account())?;
+            delete_resets(tx, &[live.account()])?;
             Ok(JoinResult::Clinic(open.clinic_id, may))
         }
         _ => Err(refused()),

@@ -47,7 +47,7 @@ pub fn create(
     members::manage_account(tx, (vault, keys), live, (clinic, account), "credential_reset_by_admin", |tx| {
         upkeep::revoke_sessions(tx, account, live.now())
     })?;
-    store::delete_resets(tx, account)?;
+    store::delete_resets(tx, &[account])?;
     let row = ResetRow {
         id,
         code_hash: code_hash(vault, &code_of(vault, id)),
@@ -126,7 +126,7 @@ pub async fn redeem(
         if !store::delete_reset(tx, &hash)? {
             return Err(refused());
         }
-        store::delete_resets(tx, account)?;
+        store::delete_resets(tx, &[account])?;
         // Who has lost the passphrase may have lost the phone with it: nothing that was granted is behind this door.
         factors::forget(tx, &own, &vault, now)?;
         let (credential, unchanged) = (Some(credential.clone()), own.unchanged());

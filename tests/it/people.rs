@@ -328,6 +328,27 @@ async fn a_code_of_an_admin_is_void_once_the_account_was_disabled() {
     redeems(app, &code, "noor.haddad@example.org").await.expect(422).refused("code_invalid");
 }
 
+/// Who was an admin may have kept a code, and knows the address.
+#[actix_web::test]
+async fn a_code_is_void_once_an_admin_of_the_clinic_is_none_any_more() {
+    let Clinic { app, admin, nurse, .. } = Clinic::open().await;
+    let members = format!("/v1/clinics/{}/members", clinic_of(&admin).await);
+    for (name, way) in [("Sam Idris", "ended"), ("Una Gerst", "care"), ("Kim Sato", "leave"), ("Ida Moor", "disable")] {
+        let other = app.staff(&admin, name, &["care", "admin"]).await;
+        let reset = other.act(&format!("{members}/{}/credential-reset", nurse.account));
+        let code = reset.send().await.ok().text("/code");
+        let path = format!("{members}/{}", other.account);
+        match way {
+            "ended" => admin.patch(&path, json!({ "ended": true })).if_match("*").send().await.ok(),
+            "care" => admin.patch(&path, json!({ "capabilities": ["care"] })).if_match("*").send().await.ok(),
+            "leave" => other.act(&members.replace("/members", "/leave")).send().await.no_content(),
+            _ => admin.act(&format!("{path}/disable")).send().await.ok(),
+        };
+        redeems(&app, &code, "noor.haddad@example.org").await.expect(422).refused("code_invalid");
+    }
+    again(&app, &nurse.name).await;
+}
+
 #[actix_web::test]
 async fn a_code_of_an_admin_opens_nothing_that_a_member_stood_in_for_and_no_address_of_theirs() {
     let clinic = Clinic::open().await;

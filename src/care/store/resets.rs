@@ -59,9 +59,9 @@ pub fn delete_reset(tx: &mut Tx<'_>, code_hash: &[u8]) -> Result<bool> {
     Ok(diesel::delete(of_code).execute(tx.conn())? == 1)
 }
 
-/// Deletes the resets of an account.
-pub fn delete_resets(tx: &mut Tx<'_>, account: Id<Account>) -> Result<()> {
-    let own = staff_resets::table.filter(staff_resets::account_id.eq(account));
+/// Deletes the resets of these accounts.
+pub fn delete_resets(tx: &mut Tx<'_>, accounts: &[Id<Account>]) -> Result<()> {
+    let own = staff_resets::table.filter(staff_resets::account_id.eq_any(accounts.to_vec()));
     diesel::delete(own).execute(tx.conn())?;
     Ok(())
 }

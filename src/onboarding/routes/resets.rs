@@ -86,6 +86,7 @@ struct ResetCredentialView {
 /// hours. Hand it over in person. When it is used, the member's care links end: no act of an admin gives anybody
 /// content, and a new link needs the patient. Not for an account that also works at a clinic that you do not administer,
 /// and not for your own. An admin with a second factor proves themself again within 5 minutes (403 `step_up_required`).
+/// The code is void once the account is disabled, or one of the clinic's admins is an admin no longer.
 #[utoipa::path(tag = "care",
     params(("clinic_id" = Uuid, Path, description = "The clinic's id"),
         ("account_id" = Uuid, Path, description = "The member's account"), IdempotencyKeyHeader),
