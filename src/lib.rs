@@ -112,14 +112,16 @@
 //! In order: its id ([`kernel::id`]), its number in [`changes::Entity`], whether it feeds the plan and how therapists
 //! see it in their feeds, its table (with
 //! the indexes `…_list` and `…_purge` of the others), the kind ([`items::ItemKind`], [`item_table!`], [`items::Item`]),
-//! its view ([`items::view::ItemPresenter`]), its bodies ([`items::routes::WritableItem`]), the routes, and a task that
-//! purges it.
+//! its view ([`items::view::ItemPresenter`]), its bodies ([`items::routes::WritableItem`]), the routes, and its task
+//! ([`items::Purging`]).
 //!
 //! # Adding a task
 //!
 //! Background work is a file beside the slice whose rows it works on, which implements [`tasks::Task`] (or is a
 //! [`tasks::Clearing`]) and names the column of its due time, with an index that begins with it. `app::tasks`
-//! has the list. `tests/it/tasks.rs` fails until a test looks into the table after a round.
+//! has the list. What may fail for one patient, account or clinic goes through a [`tasks::PutOff`], so that the others
+//! do not wait for it: `tests/it/put_off.rs`. `tests/it/tasks.rs` fails until a test looks into the table after a
+//! round.
 
 pub mod kernel;
 pub mod planning;

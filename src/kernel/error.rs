@@ -142,6 +142,11 @@ impl Error {
         matches!(self, Self::Transient(_) | Self::Internal(_) | Self::Unavailable(_) | Self::StorageFull)
     }
 
+    /// Whether the server can do nothing of the kind just now, whatever it is asked about.
+    pub const fn is_outage(&self) -> bool {
+        matches!(self, Self::Transient(_) | Self::Unavailable(_) | Self::StorageFull)
+    }
+
     /// Makes a conflict that names no object.
     pub fn conflict(code: Code) -> Self {
         Self::Conflict(code, None)

@@ -5,17 +5,22 @@
 //! holds the list of tasks, and `jobs` repeats it. A test reads the columns of the database: a column whose name
 //! suggests work for a task must be named by one, or stand with a reason on the list of those that need none.
 //!
+//! What fails for one patient, account or clinic does not end the round of a task, and does not come first in the next
+//! ones: it is [put off](PutOff). Only an outage ends a round.
+//!
 //! One statement reads when the tasks are due, however many there are: for each column it looks at the low end of an
 //! index. A task whose column has no index that begins with it makes every idle round slow.
 
 mod clearing;
 mod keys;
 mod model;
+mod put_off;
 mod store;
 
 pub use clearing::Clearing;
 pub use keys::{KeyRing, keys_of};
 pub use model::{Due, TaskProgress};
+pub use put_off::PutOff;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;

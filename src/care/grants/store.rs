@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub use self::due::{DueGrant, list_all_expired, list_all_to_tell};
+pub use self::due::{list_all_expired, list_all_to_tell};
 pub use self::items::{Item, delete_item, delete_item_everywhere, insert_item, insert_items, list_items, move_item};
 pub use self::receipts::{
     ReceiptRow, delete_receipts, find_receipts, insert_receipt, list_openings, list_receipt_versions, list_receipts,
