@@ -14,7 +14,7 @@ use crate::{audit, care, exercises, feed, idempotency, identity, journal, letter
 /// Returns the tasks of a server that delivers by `channel`, in the order in which a round does them.
 pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
     vec![
-        Box::new(MarkDue { channel: channel.name() }),
+        Box::new(MarkDue::by(channel.name())),
         Box::new(Deliver::by(channel)),
         Box::new(letters::NotifyOwners),
         Box::new(letters::SendLetters),

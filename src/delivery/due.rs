@@ -18,7 +18,7 @@ use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
 use crate::prompts::store::{self as prompts, Mark};
 use crate::state::State;
-use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
+use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun, keys_of};
 use crate::vault::{Keys, Vault};
 
 /// The most prompts marked due in one unit.
@@ -35,15 +35,20 @@ const LATE: i64 = 500;
 const AT_ONCE: usize = 16;
 
 /// Marks prompts due, or lapsed if they are no longer of use, and puts deliveries into the outbox.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct MarkDue {
-    /// The name of the channel for the deliveries.
-    pub channel: &'static str,
+    channel: &'static str,
+    put_off: PutOff,
 }
 
 impl MarkDue {
     /// The name of the task.
     pub const NAME: &'static str = "due-prompts";
+
+    /// Makes the task that puts deliveries into the outbox for the channel of this name.
+    pub fn by(channel: &'static str) -> Self {
+        Self { channel, put_off: PutOff::of(Self::NAME) }
+    }
 }
 
 impl Task for MarkDue {
@@ -71,17 +76,20 @@ impl MarkDue {
         let (channel, cutoff) = (self.channel, cutoff(now));
         let any_late = since < cutoff;
         let caught_up = if any_late {
-            let (late, _) = state.db.read(move |tx| prompts::list_late(tx, cutoff, LATE)).await?;
-            catch_up(state, channel, late, now).await?
+            let portion = |left_out| self.catch_up(state, left_out, (cutoff, now)).boxed();
+            self.put_off.round(now, portion).await?
         } else {
             0
         };
+        let left_out = self.put_off.subjects::<Patient>(now);
         let several = matches!(state.db.backend(), Backend::Postgres(_));
         let (mut marked, mut left, mut at_once) = (caught_up, BATCHES, 1);
         while left > 0 {
             let batch = |_| {
-                let vault = state.vault.clone();
-                state.db.write(move |tx| on_time(tx, &vault, channel, any_late, (cutoff, now))).boxed()
+                let (vault, left_out) = (state.vault.clone(), left_out.clone());
+                let unit =
+                    move |tx: &mut Tx<'_>| on_time(tx, &vault, channel, (any_late, left_out.as_slice()), (cutoff, now));
+                state.db.write(unit).boxed()
             };
             let batches: Vec<_> = (0..at_once).map(batch).collect();
             let mut claimed = 0;
@@ -97,20 +105,46 @@ impl MarkDue {
         }
         Ok(marked)
     }
+
+    /// Catches up with a portion of the patients after an outage, each in a unit of their own, without those in
+    /// `left_out`.
+    async fn catch_up(
+        &self,
+        state: &State,
+        left_out: Vec<Id<Patient>>,
+        (cutoff, now): (Timestamp, Timestamp),
+    ) -> Result<usize> {
+        let (late, _) = state.db.read(move |tx| prompts::list_late(tx, cutoff, &left_out, LATE)).await?;
+        let (channel, keys) = (self.channel, keys_of(state, late.clone()).await?);
+        let units: Vec<_> = late
+            .into_iter()
+            .map(|patient| {
+                let keys = keys.get(&patient).cloned().flatten();
+                catch_up_one(state, channel, patient, keys, now).map(move |done| (patient, done)).boxed()
+            })
+            .collect();
+        let mut units = futures_util::stream::iter(units).buffer_unordered(AT_ONCE);
+        let mut count = 0;
+        while let Some((patient, done)) = units.next().await {
+            count += self.put_off.note(patient, now, done)?.unwrap_or_default();
+        }
+        Ok(count)
+    }
 }
 
 fn on_time(
     tx: &mut Tx<'_>,
     vault: &Vault,
     channel: &'static str,
-    any_late: bool,
+    (any_late, left_out): (bool, &[Id<Patient>]),
     (cutoff, now): (Timestamp, Timestamp),
 ) -> Result<usize> {
-    // Patients with a late prompt are left out here: they are caught up with as a whole.
-    let (late, all) = if any_late { prompts::list_late(tx, cutoff, LATE)? } else { (Vec::new(), true) };
+    // Patients with a late prompt are left out here, those who are put off as well: they are caught up with as a whole.
+    let (late, all) = if any_late { prompts::list_late(tx, cutoff, left_out, LATE)? } else { (Vec::new(), true) };
     if !all {
         return Ok(0);
     }
+    let late = [late.as_slice(), left_out].concat();
     let claimed = outbox::claim(tx, (cutoff, now), &late, i64::try_from(BATCH).unwrap_or(i64::MAX))?;
     settle(tx, vault, channel, &DueDecisions::on_time(&claimed, now), now)?;
     Ok(claimed.len())
@@ -122,27 +156,6 @@ fn settle(tx: &mut Tx<'_>, vault: &Vault, channel: &'static str, fates: &DueDeci
     prompts::mark(tx, &ids(&fates.due), Mark::Due, now)?;
     prompts::mark(tx, &ids(&fates.lapsed), Mark::Lapsed, now)?;
     outbox::insert(tx, vault, channel, &fates.going, now)
-}
-
-/// Catches up with patients after an outage, each in a unit of their own.
-async fn catch_up(state: &State, channel: &'static str, late: Vec<Id<Patient>>, now: Timestamp) -> Result<usize> {
-    let keys = keys_of(state, late.clone()).await?;
-    let units: Vec<_> = late
-        .into_iter()
-        .map(|patient| {
-            let keys = keys.get(&patient).cloned().flatten();
-            catch_up_one(state, channel, patient, keys, now).map(move |done| (patient, done)).boxed()
-        })
-        .collect();
-    let mut units = futures_util::stream::iter(units).buffer_unordered(AT_ONCE);
-    let mut count = 0;
-    while let Some((patient, done)) = units.next().await {
-        match done {
-            Ok(marked) => count += marked,
-            Err(error) => tracing::error!(%patient, %error, "what was due in an outage could not be caught up with"),
-        }
-    }
-    Ok(count)
 }
 
 /// Reads the waiting prompts, decides outside the database, and stores the fates if the same prompts still wait. What

@@ -24,7 +24,7 @@ async fn a_line_of_the_log_says_when_deliveries_are_late_for_a_minute_and_when_t
         world.plant(minutes(1)).await;
         world.app.wait(minutes(1));
         let since = world.app.now();
-        MarkDue { channel: "memory" }.run(TaskRun { state, now: since, since }).await.unwrap();
+        MarkDue::by("memory").run(TaskRun { state, now: since, since }).await.unwrap();
         world.app.wait(SignedDuration::from_secs(waits));
         let listening = log.listen();
         task.run(TaskRun { state, now: world.app.now(), since }).await.unwrap();

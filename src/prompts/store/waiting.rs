@@ -16,13 +16,19 @@ use crate::tasks::Due;
 pub const NEXT_DUE: &[Due] = &[Due::at("prompts", "next_action_at")];
 
 /// Lists patients with a prompt that waits although its time was before `cutoff`, from the `most` prompts that wait
-/// longest. Returns also whether these are all of them.
+/// longest but for those of the patients in `left_out`. Returns also whether these are all of them.
 ///
 /// Spans patients: rests on the partial index `prompts_next_action`.
-pub fn list_late(tx: &mut Tx<'_>, cutoff: Timestamp, most: i64) -> Result<(Vec<Id<Patient>>, bool)> {
+pub fn list_late(
+    tx: &mut Tx<'_>,
+    cutoff: Timestamp,
+    left_out: &[Id<Patient>],
+    most: i64,
+) -> Result<(Vec<Id<Patient>>, bool)> {
     // Not DISTINCT: it would have SQLite walk through every prompt in the order of patients.
     let mut patients: Vec<Id<Patient>> = prompts::table
         .filter(prompts::next_action_at.lt(At(cutoff)))
+        .filter(prompts::patient_id.ne_all(left_out.to_vec()))
         .order(prompts::next_action_at)
         .limit(most)
         .select(prompts::patient_id)
