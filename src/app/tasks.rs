@@ -36,7 +36,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
         Box::new(journal::purge::TASK),
         Box::new(exercises::purge::TASK),
         Box::new(sync::clearing::TASK),
-        Box::new(feed::backlog::Follow),
+        Box::new(feed::backlog::Follow::default()),
         Box::new(feed::clearing::TASK),
     ]
 }

@@ -13,7 +13,7 @@ use crate::changes::{self, Bytes};
 use crate::db::Tx;
 use crate::kernel::id::{FeedPortion, Patient};
 use crate::kernel::{Error, Id, Result};
-use crate::tasks::{Due, Task, TaskProgress, TaskRun};
+use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun};
 use crate::vault::{MacLabel, Vault};
 
 /// The most things of one kind that a unit follows itself.
@@ -38,12 +38,18 @@ pub(super) fn insert(tx: &mut Tx<'_>, vault: &Vault, portions: &[Portion]) -> Re
 }
 
 /// Follows the portions that were left, each in a unit.
-#[derive(Clone, Copy, Debug)]
-pub struct Follow;
+#[derive(Debug)]
+pub struct Follow(PutOff);
+
+impl Default for Follow {
+    fn default() -> Self {
+        Self(PutOff::of("feed-backlog"))
+    }
+}
 
 impl Task for Follow {
     fn name(&self) -> &'static str {
-        "feed-backlog"
+        self.0.task()
     }
 
     fn next_due(&self) -> &'static [Due] {
@@ -51,17 +57,28 @@ impl Task for Follow {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        async move { Ok(TaskProgress::rows(follow(round).await?)) }.boxed()
+        async move {
+            let portions = |left_out| self.follow(round, left_out).boxed();
+            self.0.round(round.now, portions).await.map(TaskProgress::rows)
+        }
+        .boxed()
     }
 }
 
-async fn follow(TaskRun { state, now, .. }: TaskRun<'_>) -> Result<usize> {
-    let portions = state.db.read(|tx| store::list_portions(tx, PORTIONS)).await?;
-    let mut followed = 0;
-    for (patient, id) in portions {
-        followed += state.db.write_bulk(move |tx| follow_portion(tx, (patient, id), now)).await?;
+impl Follow {
+    async fn follow(&self, TaskRun { state, now, .. }: TaskRun<'_>, left_out: Vec<Id<Patient>>) -> Result<usize> {
+        let portions = state.db.read(move |tx| store::list_portions(tx, &left_out, PORTIONS)).await?;
+        let mut followed = 0;
+        for (patient, id) in portions {
+            // The portions of a patient are followed in their order.
+            if self.0.holds(patient, now) {
+                continue;
+            }
+            let unit = state.db.write_bulk(move |tx| follow_portion(tx, (patient, id), now));
+            followed += self.0.note(patient, now, unit.await)?.unwrap_or_default();
+        }
+        Ok(followed)
     }
-    Ok(followed)
 }
 
 /// Takes a portion and notes it for the last step of this unit. The head of the patient is held, so what is open to

@@ -249,12 +249,17 @@ pub(super) fn insert_portion(tx: &mut Tx<'_>, id: Id<FeedPortion>, portion: &Por
     Ok(())
 }
 
-/// Lists portions, the oldest first, at most `most`.
+/// Lists portions, the oldest first, at most `most`, without those of the patients in `left_out`.
 ///
 /// Spans patients: the server follows them in the order in which they were left.
-pub(super) fn list_portions(tx: &mut Tx<'_>, most: i64) -> Result<Vec<(Id<Patient>, Id<FeedPortion>)>> {
-    let all = feed_backlog::table.order(feed_backlog::at).limit(most);
-    Ok(all.select((feed_backlog::patient_id, feed_backlog::id)).load(tx.conn())?)
+pub(super) fn list_portions(
+    tx: &mut Tx<'_>,
+    left_out: &[Id<Patient>],
+    most: i64,
+) -> Result<Vec<(Id<Patient>, Id<FeedPortion>)>> {
+    let others = feed_backlog::table.filter(feed_backlog::patient_id.ne_all(left_out.to_vec()));
+    let oldest = others.order(feed_backlog::at).limit(most);
+    Ok(oldest.select((feed_backlog::patient_id, feed_backlog::id)).load(tx.conn())?)
 }
 
 /// Finds a portion.
