@@ -1,7 +1,5 @@
 //! The rules of exercise responses: checks of new ones and of links, and the consequences of a done one.
 
-use jiff::Timestamp;
-
 use super::assignments;
 use super::assignments::model::DoneBy;
 use super::catalogue::Availability;
@@ -9,9 +7,8 @@ use super::model::{ResponseContent, Responses};
 use super::store::{self, ResponseTable};
 use super::suggestions;
 use crate::care::{Access, Write};
-use crate::changes::{FeedsPlan, Planner};
+use crate::changes::FeedsPlan;
 use crate::db::Tx;
-use crate::items::actions as items;
 use crate::items::{Item, ItemTable as _};
 use crate::kernel::id::Response;
 use crate::kernel::{Code, Error, Fields, Id, Result, Standing};
@@ -19,15 +16,6 @@ use crate::prompts::{self, model::AnswerId};
 use crate::settings::settings_or_default;
 
 const NOT_YOUR_PROMPT: &str = "is not a prompt of yours";
-
-/// Purges up to `most` responses that were deleted thirty days before `now`.
-///
-/// # Errors
-///
-/// When the database cannot be written.
-pub(super) fn purge(tx: &mut Tx<'_>, planner: &dyn Planner, now: Timestamp, most: i64) -> Result<usize> {
-    items::purge::<Responses>(tx, planner, (now, most))
-}
 
 impl Item for Responses {
     type Table = ResponseTable;

@@ -1,8 +1,10 @@
 //! The purge of deleted responses that cannot be undeleted any more.
 
-use super::actions;
-use crate::tasks::{Clearing, Due};
+use super::model::Responses;
+use crate::items::Purging;
+use crate::tasks::Due;
 
-/// Purges deleted responses.
-pub const TASK: Clearing =
-    Clearing { name: "purge-responses", next_due: &[Due::at("exercise_responses", "purge_at")], clear: actions::purge };
+/// Makes the task that purges deleted responses.
+pub fn task() -> Purging<Responses> {
+    Purging::of("purge-responses", const { &[Due::at("exercise_responses", "purge_at")] })
+}

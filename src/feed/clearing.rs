@@ -12,7 +12,7 @@ const KEPT: SignedDuration = SignedDuration::from_hours(180 * 24);
 pub const TASK: Clearing = Clearing {
     name: "old-feed-removals",
     next_due: &[Due::at("feed", "removed_at").after(KEPT)],
-    clear: |tx, _, now, most| store::delete_removed(tx, until(now), most),
+    clear: |tx, now, most| store::delete_removed(tx, until(now), most),
 };
 
 fn until(now: Timestamp) -> Timestamp {

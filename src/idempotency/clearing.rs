@@ -12,5 +12,5 @@ const KEPT: SignedDuration = SignedDuration::from_mins(24 * 60 + 5);
 pub const TASK: Clearing = Clearing {
     name: "used-keys",
     next_due: &[Due::at("idempotency_records", "created_at").after(KEPT)],
-    clear: |tx, _, now, most| store::delete_old(tx, now, most),
+    clear: store::delete_old,
 };

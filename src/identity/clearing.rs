@@ -12,7 +12,7 @@ use crate::tasks::{Clearing, Due};
 pub const TASK: Clearing = Clearing {
     name: "over-sessions",
     next_due: &[Due::at("sessions", "expires_at").after(store::KEPT)],
-    clear: |tx, _, now, most| store::delete_over(tx, now, most),
+    clear: store::delete_over,
 };
 
 /// The time for which an unspent refresh token may be good.
@@ -23,14 +23,14 @@ const GOOD: SignedDuration = SessionLifetime::LONGEST_IDLE;
 pub const SPENT: Clearing = Clearing {
     name: "spent-tokens",
     next_due: &[Due::at("refresh_tokens", "spent_at").after(GOOD)],
-    clear: |tx, _, now, most| store::delete_spent(tx, now.saturating_sub(GOOD).unwrap_or(now), most),
+    clear: |tx, now, most| store::delete_spent(tx, now.saturating_sub(GOOD).unwrap_or(now), most),
 };
 
 /// Deletes the counters of failed log-ins that nobody has touched for a day.
 pub const FAILURES: Clearing = Clearing {
     name: "log-in-failures",
     next_due: &[Due::at("log_in_failures", "last_at").after(store::KEPT)],
-    clear: |tx, _, now, most| store::delete_failures(tx, now, most),
+    clear: store::delete_failures,
 };
 
 /// Forgets challenges that were answered, once they have been over for a day: from then on they are refused by their
@@ -38,5 +38,5 @@ pub const FAILURES: Clearing = Clearing {
 pub const CEREMONIES: Clearing = Clearing {
     name: "passkey-ceremonies",
     next_due: &[Due::at("passkey_ceremonies", "expires_at").after(store::KEPT)],
-    clear: |tx, _, now, most| passkeys::store::delete_over(tx, now.saturating_sub(store::KEPT).unwrap_or(now), most),
+    clear: |tx, now, most| passkeys::store::delete_over(tx, now.saturating_sub(store::KEPT).unwrap_or(now), most),
 };

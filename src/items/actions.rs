@@ -520,8 +520,8 @@ pub fn mark_opened<T: Item>(
     grants::receipts::opened(tx, access, (T::ENTITY, id.any()), ids)
 }
 
-/// Purges up to `most` items that were deleted thirty days before `now`: header, sections, revisions, receipts, grants,
-/// and the other rows of the kind that belong to them.
+/// Purges up to `most` items of a patient that were deleted thirty days before `now`: header, sections, revisions,
+/// receipts, grants, and the other rows of the kind that belong to them.
 ///
 /// # Errors
 ///
@@ -529,11 +529,12 @@ pub fn mark_opened<T: Item>(
 pub fn purge<T: Item>(
     tx: &mut Tx<'_>,
     planner: &dyn crate::changes::Planner,
+    patient: Id<Patient>,
     (now, most): (Timestamp, i64),
 ) -> Result<usize> {
-    let old = T::Table::purge(tx, now, most)?;
-    for (patient, id, text) in &old {
-        crate::care::write_scope::WriteScope::for_server(*patient, None, now).run(tx, planner, |tx, access| {
+    let old = T::Table::purge(tx, patient, now, most)?;
+    for (id, text) in &old {
+        crate::care::write_scope::WriteScope::for_server(patient, None, now).run(tx, planner, |tx, access| {
             access.frees(Bytes { text: *text, comments: 0 });
             purge_beside::<T>(tx, access, *id)?;
             grants::drop_item(tx, access, T::grants(), *id)

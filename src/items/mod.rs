@@ -27,6 +27,7 @@ pub mod actions;
 pub mod model;
 mod newest;
 pub mod pages;
+mod purging;
 pub mod readers;
 pub mod routes;
 pub mod seal;
@@ -38,5 +39,6 @@ pub use model::{
     Circumstances, CircumstancesFields, Header, ItemKind, ItemRow, Part, Section, UNDO, read, section, stays_done,
 };
 pub use newest::sort_newest_first;
+pub use purging::Purging;
 pub use seal::{OpenedItem, open, open_header};
 pub use store::table::{Columns, ItemState, ItemTable, Scan};

@@ -1,31 +1,19 @@
 //! The rules of entries: checks of links, and the consequences of a done entry.
 
-use jiff::Timestamp;
-
 use super::comments;
 use super::model::{Entries, EntryContent};
 use super::store::{EntryTable, has_other};
 use crate::care::grants;
 use crate::care::{Access, Write};
-use crate::changes::{FeedsPlan, Planner};
+use crate::changes::FeedsPlan;
 use crate::course;
 use crate::db::Tx;
 use crate::items::Item;
-use crate::items::actions as items;
 use crate::kernel::id::Entry;
 use crate::kernel::{Error, Fields, Id, Result};
 use crate::prompts::{self, model::AnswerId};
 
 const NOT_YOUR_PROMPT: &str = "is not a prompt of yours";
-
-/// Purges up to `most` entries that were deleted thirty days before `now`, with their comments.
-///
-/// # Errors
-///
-/// When the database cannot be written.
-pub(super) fn purge(tx: &mut Tx<'_>, planner: &dyn Planner, now: Timestamp, most: i64) -> Result<usize> {
-    items::purge::<Entries>(tx, planner, (now, most))
-}
 
 impl Item for Entries {
     type Table = EntryTable;

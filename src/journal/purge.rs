@@ -1,8 +1,10 @@
 //! The purge of deleted entries that cannot be undeleted any more.
 
-use super::actions;
-use crate::tasks::{Clearing, Due};
+use super::model::Entries;
+use crate::items::Purging;
+use crate::tasks::Due;
 
-/// Purges deleted entries.
-pub const TASK: Clearing =
-    Clearing { name: "purge-entries", next_due: &[Due::at("entries", "purge_at")], clear: actions::purge };
+/// Makes the task that purges deleted entries.
+pub fn task() -> Purging<Entries> {
+    Purging::of("purge-entries", const { &[Due::at("entries", "purge_at")] })
+}

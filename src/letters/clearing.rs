@@ -14,12 +14,12 @@ const PROOF_KEPT: SignedDuration = SignedDuration::from_hours(24);
 pub const TASK: Clearing = Clearing {
     name: "old-letters",
     next_due: &[Due::at("letters", "done_at").after(KEPT)],
-    clear: |tx, _, now, most| store::delete_done(tx, now.saturating_sub(KEPT).unwrap_or(now), most),
+    clear: |tx, now, most| store::delete_done(tx, now.saturating_sub(KEPT).unwrap_or(now), most),
 };
 
 /// Deletes proofs that expired a day ago.
 pub const PROOFS: Clearing = Clearing {
     name: "expired-proofs",
     next_due: &[Due::at("address_proofs", "expires_at").after(PROOF_KEPT)],
-    clear: |tx, _, now, most| store::delete_expired(tx, now.saturating_sub(PROOF_KEPT).unwrap_or(now), most),
+    clear: |tx, now, most| store::delete_expired(tx, now.saturating_sub(PROOF_KEPT).unwrap_or(now), most),
 };

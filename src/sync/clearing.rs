@@ -12,7 +12,7 @@ const KEPT: SignedDuration = SignedDuration::from_hours(91 * 24);
 pub const TASK: Clearing = Clearing {
     name: "old-mutations",
     next_due: &[Due::at("mutations", "at").after(KEPT)],
-    clear: |tx, _, now, most| store::delete_old(tx, until(now), most),
+    clear: |tx, now, most| store::delete_old(tx, until(now), most),
 };
 
 fn until(now: Timestamp) -> Timestamp {

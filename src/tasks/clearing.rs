@@ -1,12 +1,9 @@
 //! The common form of the tasks that delete expired rows.
 
-use std::sync::Arc;
-
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::{Due, Task, TaskProgress, TaskRun};
-use crate::changes::Planner;
 use crate::db::Tx;
 use crate::kernel::Result;
 
@@ -20,9 +17,8 @@ pub struct Clearing {
     pub name: &'static str,
     /// The columns that determine when it is due.
     pub next_due: &'static [Due],
-    /// Deletes up to so many rows that have expired at the instant, and returns their number. If patients' data are
-    /// written, their plans follow.
-    pub clear: fn(&mut Tx<'_>, &dyn Planner, Timestamp, i64) -> Result<usize>,
+    /// Deletes up to so many rows that have expired at the instant, and returns their number.
+    pub clear: fn(&mut Tx<'_>, Timestamp, i64) -> Result<usize>,
 }
 
 impl Task for Clearing {
@@ -35,8 +31,8 @@ impl Task for Clearing {
     }
 
     fn run<'a>(&'a self, TaskRun { state, now, .. }: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        let (clear, planner) = (self.clear, Arc::clone(&state.planner));
-        let unit = state.db.write_bulk(move |tx| clear(tx, planner.as_ref(), now, MOST));
+        let clear = self.clear;
+        let unit = state.db.write_bulk(move |tx| clear(tx, now, MOST));
         Box::pin(async move { unit.await.map(TaskProgress::rows) })
     }
 }

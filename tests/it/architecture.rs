@@ -147,6 +147,7 @@ const KINDS: &[(&str, &str)] = &[
     ("identity/well_known.rs", "model"),
     ("items/newest.rs", "store"),
     ("items/pages.rs", "routes"),
+    ("items/purging.rs", "actions"),
     ("items/readers.rs", "routes"),
     ("items/seal.rs", "store"),
     ("items/view.rs", "routes"),

@@ -116,9 +116,9 @@ async fn a_third_kind_is_purged_with_its_revisions() {
     let id: Id<Any> = id.parse().unwrap();
     let left = async |app: &Arc<TestApp>| {
         let state = &app.server.state;
-        let (planner, now) = (Arc::clone(&state.planner), app.now());
+        let (planner, patient, now) = (Arc::clone(&state.planner), ann.patient.parse().unwrap(), app.now());
         let unit = move |tx: &mut afterglow::db::Tx<'_>| {
-            purge::<Dreams>(tx, planner.as_ref(), (now, 10))?;
+            purge::<Dreams>(tx, planner.as_ref(), patient, (now, 10))?;
             use afterglow::db::schema::revisions;
             let story: Option<Vec<u8>> = dreams::dreams::table
                 .filter(dreams::dreams::id.eq(id))
@@ -152,8 +152,10 @@ async fn a_third_kind_is_not_taken_for_an_entry_of_its_id() {
     ann.delete(&dream).send().await.no_content();
     app.wait(SignedDuration::from_hours(24 * 30 + 1));
     let state = &app.server.state;
-    let (planner, now) = (Arc::clone(&state.planner), app.now());
-    let unit = move |tx: &mut afterglow::db::Tx<'_>| purge::<Dreams>(tx, planner.as_ref(), (now, 10));
+    let (planner, patient, now) = (Arc::clone(&state.planner), ann.patient.parse().unwrap(), app.now());
+    let unit = move |tx: &mut afterglow::db::Tx<'_>| {
+        purge::<Dreams>(tx, planner.as_ref(), patient, (now, 10))
+    };
     assert_eq!(state.db.write(unit).await.unwrap(), 1);
     let left = ann.entry(&id).await.ok();
     assert_eq!((left.text("/text/title"), &left.body["seen_by"]), ("Lake".to_owned(), &seen));

@@ -99,9 +99,12 @@ pub trait ItemTable: 'static {
         linked: Option<&'static str>,
         most: i64,
     ) -> Result<Vec<(Id<Any>, Part)>>;
-    /// Purges the content of up to `most` items that could be undeleted until `now` at the latest, and returns the
-    /// bytes that each had. The row stays, so that devices still learn of the deletion.
-    fn purge(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<(Id<Patient>, Id<Any>, i64)>>;
+    /// Lists the patients of items that could be undeleted until `now` at the latest, of the `most` that have waited
+    /// longest but for those of the patients in `left_out`.
+    fn list_to_purge(tx: &mut Tx<'_>, now: Timestamp, left_out: &[Id<Patient>], most: i64) -> Result<Vec<Id<Patient>>>;
+    /// Purges the content of up to `most` items of a patient that could be undeleted until `now` at the latest, and
+    /// returns the bytes that each had. The row stays, so that devices still learn of the deletion.
+    fn purge(tx: &mut Tx<'_>, patient: Id<Patient>, now: Timestamp, most: i64) -> Result<Vec<(Id<Any>, i64)>>;
 }
 
 /// Declares the table of a kind of item: a type with [`ItemTable`] from the `diesel` table, the columns of its sections
@@ -344,25 +347,45 @@ macro_rules! item_table {
                     Ok(found.into_iter().map(part).collect())
                 }
 
-                fn purge(
+                fn list_to_purge(
                     tx: &mut Tx<'_>,
                     now: ::jiff::Timestamp,
+                    left_out: &[Id<Patient>],
                     most: i64,
-                ) -> Result<Vec<(Id<Patient>, Id<Any>, i64)>> {
+                ) -> Result<Vec<Id<Patient>>> {
+                    let mut patients: Vec<Id<Patient>> = $table::table
+                        .filter($table::purge_at.le(At(now)))
+                        .filter($table::patient_id.ne_all(left_out.to_vec()))
+                        .order($table::purge_at)
+                        .limit(most)
+                        .select($table::patient_id)
+                        .load(tx.conn())?;
+                    patients.sort_unstable();
+                    patients.dedup();
+                    Ok(patients)
+                }
+
+                fn purge(
+                    tx: &mut Tx<'_>,
+                    patient: Id<Patient>,
+                    now: ::jiff::Timestamp,
+                    most: i64,
+                ) -> Result<Vec<(Id<Any>, i64)>> {
                     let length = ::diesel::dsl::sql::<::diesel::sql_types::BigInt>(concat!(
                         "CAST(length(meta)",
                         $(" + coalesce(length(", stringify!($section), "), 0)",)*
                         " AS bigint)"
                     ));
-                    let old: Vec<(Id<Patient>, Id<Any>, i64)> = $table::table
+                    let old: Vec<(Id<Any>, i64)> = $table::table
+                        .filter($table::patient_id.eq(patient))
                         .filter($table::purge_at.le(At(now)))
                         .order($table::purge_at)
                         .limit(most)
-                        .select(($table::patient_id, $table::id, length))
+                        .select(($table::id, length))
                         .load(tx.conn())?;
                     let nothing: Option<Vec<u8>> = None;
                     let mut purged = Vec::with_capacity(old.len());
-                    for (patient, id, bytes) in old {
+                    for (id, bytes) in old {
                         let own = $table::table.filter($table::patient_id.eq(patient));
                         // Nothing holds the rows: on PostgreSQL one may have come back since it was selected.
                         let still = own.filter($table::id.eq(id)).filter($table::purge_at.le(At(now)));
@@ -375,7 +398,7 @@ macro_rules! item_table {
                             ))
                             .execute(tx.conn())?;
                         if emptied == 1 {
-                            purged.push((patient, id, bytes));
+                            purged.push((id, bytes));
                         }
                     }
                     Ok(purged)

@@ -1,0 +1,64 @@
+//! The task that purges the deleted items of a kind that cannot be undeleted any more.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use super::actions::{Item, purge};
+use super::store::table::ItemTable;
+use crate::db::Tx;
+use crate::kernel::id::Patient;
+use crate::kernel::{Id, Result};
+use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun};
+
+/// The most items of one round, and of one unit.
+const MOST: i64 = 100;
+
+/// Purges deleted items of the kind `T`, those of each patient in a unit.
+#[derive(Debug)]
+pub struct Purging<T> {
+    next_due: &'static [Due],
+    put_off: PutOff,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T: Item> Purging<T> {
+    /// Makes the task of this name.
+    pub fn of(name: &'static str, next_due: &'static [Due]) -> Self {
+        Self { next_due, put_off: PutOff::of(name), kind: PhantomData }
+    }
+}
+
+impl<T: Item + 'static> Purging<T> {
+    async fn purge(&self, TaskRun { state, now, .. }: TaskRun<'_>, left_out: Vec<Id<Patient>>) -> Result<usize> {
+        let list = move |tx: &mut Tx<'_>| <T::Table as ItemTable>::list_to_purge(tx, now, &left_out, MOST);
+        let patients = state.db.read(list).await?;
+        let mut purged = 0;
+        for patient in patients {
+            let planner = Arc::clone(&state.planner);
+            let unit = state.db.write_bulk(move |tx| purge::<T>(tx, planner.as_ref(), patient, (now, MOST)));
+            purged += self.put_off.note(patient, now, unit.await)?.unwrap_or_default();
+        }
+        Ok(purged)
+    }
+}
+
+impl<T: Item + 'static> Task for Purging<T> {
+    fn name(&self) -> &'static str {
+        self.put_off.task()
+    }
+
+    fn next_due(&self) -> &'static [Due] {
+        self.next_due
+    }
+
+    fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
+        async move {
+            let portion = |left_out| self.purge(round, left_out).boxed();
+            self.put_off.round(round.now, portion).await.map(TaskProgress::rows)
+        }
+        .boxed()
+    }
+}
