@@ -16,7 +16,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
     vec![
         Box::new(MarkDue::by(channel.name())),
         Box::new(Deliver::by(channel)),
-        Box::new(letters::NotifyOwners),
+        Box::new(letters::NotifyOwners::default()),
         Box::new(letters::SendLetters),
         Box::new(FollowClinics),
         Box::new(Horizon),

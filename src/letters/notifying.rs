@@ -12,34 +12,49 @@ use crate::identity::{DueNotice, Notice, list_due_notices, list_pending_notices,
 use crate::kernel::id::Account;
 use crate::kernel::{Error, Id, Result};
 use crate::state::State;
-use crate::tasks::{Due, Task, TaskProgress, TaskRun};
+use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun};
 use crate::vault::Vault;
 
 /// The most letters of one round.
 const MOST: i64 = 20;
 
 /// Writes the letters that owners of accounts are to get. They leave with the others.
-#[derive(Clone, Copy, Debug)]
-pub struct NotifyOwners;
+#[derive(Debug)]
+pub struct NotifyOwners(PutOff);
+
+impl Default for NotifyOwners {
+    fn default() -> Self {
+        Self(PutOff::of("owner-notices"))
+    }
+}
 
 impl Task for NotifyOwners {
     fn name(&self) -> &'static str {
-        "owner-notices"
+        self.0.task()
     }
 
     fn next_due(&self) -> &'static [Due] {
         const { &[Due::at("owner_notices", "due_at")] }
     }
 
-    fn run<'a>(&'a self, TaskRun { state, now, .. }: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
+    fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
-            let due = state.db.read(move |tx| list_due_notices(tx, now, MOST)).await?;
-            for one in &due {
-                write(state, *one, now).await?;
-            }
-            Ok(TaskProgress::rows(due.len()))
+            let portion = |left_out| self.write_due(round, left_out).boxed();
+            self.0.round(round.now, portion).await.map(TaskProgress::rows)
         }
         .boxed()
+    }
+}
+
+impl NotifyOwners {
+    async fn write_due(&self, TaskRun { state, now, .. }: TaskRun<'_>, left_out: Vec<Id<Account>>) -> Result<usize> {
+        let due = state.db.read(move |tx| list_due_notices(tx, now, &left_out, MOST)).await?;
+        let mut written = 0;
+        for one in due {
+            let done = self.0.note(one.account, now, write(state, one, now).await)?;
+            written += usize::from(done.is_some());
+        }
+        Ok(written)
     }
 }
 

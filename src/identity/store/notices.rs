@@ -71,17 +71,24 @@ pub fn ask_notice(tx: &mut Tx<'_>, account: Id<Account>, notice: Notice, now: Ti
     Ok(())
 }
 
-/// Lists up to `most` letters that are to be written, the longest waiting first.
+/// Lists up to `most` letters that are to be written, the longest waiting first, without those of the accounts in
+/// `left_out`.
 ///
 /// Spans accounts: rests on the partial index `owner_notices_due`.
 ///
 /// # Errors
 ///
 /// When they cannot be read.
-pub fn list_due_notices(tx: &mut Tx<'_>, now: Timestamp, most: i64) -> Result<Vec<DueNotice>> {
+pub fn list_due_notices(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    left_out: &[Id<Account>],
+    most: i64,
+) -> Result<Vec<DueNotice>> {
     let rows: Vec<DueRow> = owner_notices::table
         .filter(owner_notices::due_at.is_not_null())
         .filter(owner_notices::due_at.le(At(now)))
+        .filter(owner_notices::account_id.ne_all(left_out.to_vec()))
         .order(owner_notices::due_at)
         .limit(most)
         .select((owner_notices::account_id, owner_notices::kind, owner_notices::due_at))
