@@ -15,7 +15,7 @@ use super::cover_notices::{is_told_by_task, note};
 use super::members;
 use super::model::{Capabilities, LinkState};
 use super::people::SealedNames;
-use super::store::{self, CoverRow, Link};
+use super::store::{self, CoverRow, CoverTelling, Link};
 use crate::changes::{self, Closed};
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
@@ -23,7 +23,7 @@ use crate::identity::{Live, Staff};
 use crate::kernel::id::{Account, Clinic, Cover};
 use crate::kernel::page::{Page, PageRequest, SMALL};
 use crate::kernel::{Code, Error, Fields, Id, Result, limits};
-use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
+use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun, keys_of};
 
 /// The longest cover.
 const LONGEST: SignedDuration = SignedDuration::from_hours(21 * 24);
@@ -205,12 +205,18 @@ pub fn list_covered(
 }
 
 /// Writes into the logs of patients who stands in for their therapist.
-#[derive(Clone, Copy, Debug)]
-pub struct TellCovered;
+#[derive(Debug)]
+pub struct TellCovered(PutOff);
+
+impl Default for TellCovered {
+    fn default() -> Self {
+        Self(PutOff::of("tell-covered"))
+    }
+}
 
 impl Task for TellCovered {
     fn name(&self) -> &'static str {
-        "tell-covered"
+        self.0.task()
     }
 
     fn next_due(&self) -> &'static [Due] {
@@ -218,17 +224,28 @@ impl Task for TellCovered {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        async move { Ok(TaskProgress::rows(tell(round).await?)) }.boxed()
+        async move {
+            let portion = |left_out| self.tell_next(round, left_out).boxed();
+            self.0.round(round.now, portion).await.map(TaskProgress::rows)
+        }
+        .boxed()
     }
 }
 
-/// Tells a portion of the patients, and returns their number, at least one while there is a cover to tell of.
-async fn tell(TaskRun { state, now, .. }: TaskRun<'_>) -> Result<usize> {
-    let found = state.db.read(move |tx| match store::find_cover_to_tell(tx, now)? {
-        Some(seen) => Ok(Some((seen, store::find_cover(tx, seen.clinic, None, seen.id)?))),
-        None => Ok(None),
-    });
-    let Some((seen, row)) = found.await? else { return Ok(0) };
+impl TellCovered {
+    /// Tells of the next cover, and returns the number of patients.
+    async fn tell_next(&self, round: TaskRun<'_>, left_out: Vec<Id<Cover>>) -> Result<usize> {
+        let TaskRun { state, now, .. } = round;
+        let Some(seen) = state.db.read(move |tx| store::find_cover_to_tell(tx, now, &left_out)).await? else {
+            return Ok(0);
+        };
+        Ok(self.0.note(seen.id, now, tell(round, seen).await)?.unwrap_or_default())
+    }
+}
+
+/// Tells a portion of the patients of a cover, and returns their number, at least one.
+async fn tell(TaskRun { state, now, .. }: TaskRun<'_>, seen: CoverTelling) -> Result<usize> {
+    let row = state.db.read(move |tx| store::find_cover(tx, seen.clinic, None, seen.id)).await?;
     // A row that does not fit its MAC gives no access, and nothing is told of it.
     let Some(row) = row else {
         state.db.write_bulk(move |tx| store::update_cover_telling(tx, &seen, None)).await?;

@@ -14,7 +14,7 @@ use crate::audit::{self, Record, Subject};
 use crate::db::{At, Tx};
 use crate::kernel::id::{Account, Clinic, Session};
 use crate::kernel::{Id, Result};
-use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
+use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun, keys_of};
 
 /// The most patients told in one unit.
 const PORTION: usize = 100;
@@ -32,12 +32,18 @@ pub(super) fn begin(
 }
 
 /// Writes into the logs of a clinic's patients who may now see their infusions.
-#[derive(Clone, Copy, Debug)]
-pub struct TellPatients;
+#[derive(Debug)]
+pub struct TellPatients(PutOff);
+
+impl Default for TellPatients {
+    fn default() -> Self {
+        Self(PutOff::of("tell-patients"))
+    }
+}
 
 impl Task for TellPatients {
     fn name(&self) -> &'static str {
-        "tell-patients"
+        self.0.task()
     }
 
     fn next_due(&self) -> &'static [Due] {
@@ -45,15 +51,31 @@ impl Task for TellPatients {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        async move { Ok(TaskProgress::rows(tell(round).await?)) }.boxed()
+        async move {
+            let portion = |left_out| self.tell_next(round, left_out).boxed();
+            self.0.round(round.now, portion).await.map(TaskProgress::rows)
+        }
+        .boxed()
     }
 }
 
-/// Tells a portion of the patients, and returns their number, at least one while there is a member to tell of.
-async fn tell(TaskRun { state, now, .. }: TaskRun<'_>) -> Result<usize> {
-    let Some((clinic, account, seen)) = state.db.read(move |tx| store::find_to_tell(tx, now)).await? else {
-        return Ok(0);
-    };
+impl TellPatients {
+    /// Tells of the next member, and returns the number of patients.
+    async fn tell_next(&self, round: TaskRun<'_>, left_out: Vec<Id<Account>>) -> Result<usize> {
+        let TaskRun { state, now, .. } = round;
+        let Some(next) = state.db.read(move |tx| store::find_to_tell(tx, now, &left_out)).await? else {
+            return Ok(0);
+        };
+        let (_, account, _) = next;
+        Ok(self.0.note(account, now, tell(round, next).await)?.unwrap_or_default())
+    }
+}
+
+/// Tells a portion of the patients, and returns their number, at least one.
+async fn tell(
+    TaskRun { state, now, .. }: TaskRun<'_>,
+    (clinic, account, seen): (Id<Clinic>, Id<Account>, Telling),
+) -> Result<usize> {
     let most = i64::try_from(PORTION).unwrap_or(i64::MAX);
     let list = state.db.read(move |tx| store::list_roster(tx, &[account], &[], &[clinic], seen.after, most));
     let patients = list.await?;

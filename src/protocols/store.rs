@@ -220,11 +220,16 @@ pub fn replace_choice(tx: &mut Tx<'_>, row: &PlanChoice, follow_at: Timestamp) -
     Ok(())
 }
 
-/// Finds a clinic whose patients' plans are to follow by `now`.
-pub fn find_to_follow(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<(Id<Clinic>, Timestamp)>> {
+/// Finds a clinic whose patients' plans are to follow by `now`, none of those in `left_out`.
+pub fn find_to_follow(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    left_out: &[Id<Clinic>],
+) -> Result<Option<(Id<Clinic>, Timestamp)>> {
     let found: Option<(Id<Clinic>, Option<At>)> = clinic_plans::table
         .filter(clinic_plans::follow_at.is_not_null())
         .filter(clinic_plans::follow_at.le(At(now)))
+        .filter(clinic_plans::clinic_id.ne_all(left_out.to_vec()))
         .order(clinic_plans::follow_at)
         .select((clinic_plans::clinic_id, clinic_plans::follow_at))
         .first(tx.conn())

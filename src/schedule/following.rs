@@ -10,18 +10,24 @@ use crate::kernel::id::Clinic;
 use crate::kernel::{Id, Result};
 use crate::protocols;
 use crate::state::State;
-use crate::tasks::{Due, Task, TaskProgress, TaskRun};
+use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun};
 
 /// Patients marked for planning in one unit.
 const MARKED: usize = 100;
 
 /// Marks the patients of a clinic for planning, once what it has published or chosen is in force.
-#[derive(Clone, Copy, Debug)]
-pub struct FollowClinics;
+#[derive(Debug)]
+pub struct FollowClinics(PutOff);
+
+impl Default for FollowClinics {
+    fn default() -> Self {
+        Self(PutOff::of("clinic-protocols"))
+    }
+}
 
 impl Task for FollowClinics {
     fn name(&self) -> &'static str {
-        "clinic-protocols"
+        self.0.task()
     }
 
     fn next_due(&self) -> &'static [Due] {
@@ -32,14 +38,20 @@ impl Task for FollowClinics {
         protocols::library::refresh(state, now).boxed()
     }
 
-    fn run<'a>(&'a self, TaskRun { state, now, .. }: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
+    fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
-            let Some((clinic, at)) = state.db.read(move |tx| protocols::store::find_to_follow(tx, now)).await? else {
-                return Ok(TaskProgress::rows(0));
-            };
-            Ok(TaskProgress::rows(mark(state, clinic, (at, now)).await?))
+            let portion = |left_out| self.mark_next(round, left_out).boxed();
+            self.0.round(round.now, portion).await.map(TaskProgress::rows)
         }
         .boxed()
+    }
+}
+
+impl FollowClinics {
+    async fn mark_next(&self, TaskRun { state, now, .. }: TaskRun<'_>, left_out: Vec<Id<Clinic>>) -> Result<usize> {
+        let next = state.db.read(move |tx| protocols::store::find_to_follow(tx, now, &left_out));
+        let Some((clinic, at)) = next.await? else { return Ok(0) };
+        Ok(self.0.note(clinic, now, mark(state, clinic, (at, now)).await)?.unwrap_or_default())
     }
 }
 

@@ -258,13 +258,18 @@ pub struct Telling {
 
 type TellingColumns = (Id<Clinic>, Id<Account>, Option<At>, Option<Id<Patient>>, Option<Id<Session>>);
 
-/// Finds the member of whom patients are to be told, the longest waiting one.
+/// Finds the member of whom patients are to be told, the longest waiting one but for the accounts in `left_out`.
 ///
 /// Spans clinics: rests on the partial index `staff_members_tell`.
-pub fn find_to_tell(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<(Id<Clinic>, Id<Account>, Telling)>> {
+pub fn find_to_tell(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    left_out: &[Id<Account>],
+) -> Result<Option<(Id<Clinic>, Id<Account>, Telling)>> {
     let found: Option<TellingColumns> = staff_members::table
         .filter(staff_members::tell_at.is_not_null())
         .filter(staff_members::tell_at.le(At(now)))
+        .filter(staff_members::account_id.ne_all(left_out.to_vec()))
         .order(staff_members::tell_at)
         .select((
             staff_members::clinic_id,

@@ -171,13 +171,14 @@ fn telling_of((id, clinic, at, after, session): TellingColumns) -> Option<CoverT
     at.map(|at| CoverTelling { id, clinic, at, after, session })
 }
 
-/// Finds the cover of which patients are to be told, the longest waiting one.
+/// Finds the cover of which patients are to be told, the longest waiting one but for those in `left_out`.
 ///
 /// Spans clinics: rests on the partial index `covers_tell`.
-pub fn find_cover_to_tell(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<CoverTelling>> {
+pub fn find_cover_to_tell(tx: &mut Tx<'_>, now: Timestamp, left_out: &[Id<Cover>]) -> Result<Option<CoverTelling>> {
     let found: Option<TellingColumns> = covers::table
         .filter(covers::tell_at.is_not_null())
         .filter(covers::tell_at.le(At(now)))
+        .filter(covers::id.ne_all(left_out.to_vec()))
         .order(covers::tell_at)
         .select(telling!())
         .first(tx.conn())
