@@ -151,7 +151,7 @@ async fn extend_one(state: &State, patient: Id<Patient>, turns: &Semaphore, now:
         })
     });
     match unit.await {
-        Err(error @ (Error::Internal(_) | Error::Damaged(..) | Error::NotFound)) => {
+        Err(error) if !error.is_outage() => {
             tracing::error!(%patient, %error, "a plan could not be extended and is tried again in an hour");
             try_later(state, patient, now).await
         }
