@@ -82,7 +82,7 @@ fn is_of(one: &PublishedVersion, key: &VersionKey) -> bool {
 async fn open(state: &State, key: &VersionKey) -> Result<Option<crate::planning::Protocol>> {
     let (clinic, id, number) = (key.clinic_id, key.id, key.number);
     let row: Option<VersionRow> = state.db.read(move |tx| store::find(tx, clinic, id, Some(number))).await?;
-    let keys = state.vault.keys(clinic.uuid()).await?;
+    let keys = Error::skip_damaged(state.vault.keys(clinic.uuid()).await)?.flatten();
     let Some((row, keys)) = row.zip(keys) else { return Ok(None) };
     let content = Error::skip_damaged(row.open(&keys))?;
     if content.is_none() {
