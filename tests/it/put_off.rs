@@ -1,0 +1,250 @@
+//! Background work that always fails for one patient, account or clinic does not keep the others from theirs.
+//!
+//! The database refuses what a task writes for one of two, whose work is due before that of the other. What waits is
+//! done for the other one, and stays to be done for the first.
+
+use afterglow::db::{Backend, Tx};
+use afterglow::delivery::MemoryChannel;
+use afterglow::identity::{Notice, ask_notice};
+use afterglow::kernel::Id;
+use afterglow::kernel::id::{Account, Patient, Prompt};
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::channels::outbound::Log;
+use crate::delivery::{hours, minutes, planned, plant, plant_all, work};
+use crate::feed::history;
+use crate::support::app::{TestApp, new_id};
+use crate::support::exercises;
+use crate::support::journal::{grant, reflection, two, with};
+use crate::support::people::{Clinic, Person};
+use crate::support::protocols::{clinic_of, content, publishes};
+use crate::support::sql::Sql;
+use crate::support::world::another_clinic;
+use crate::tasks::{Tables, settled};
+
+/// Lets the database refuse a kind of write to the rows of a table where `column` is this id.
+fn refuse(app: &TestApp, (event, table): (&str, &str), (column, id): (&str, &str)) {
+    let mut sql = Sql::open(&app.database.backend);
+    let (name, id) = (format!("refusal_of_{table}"), sql.id(id));
+    let trigger = match &sql {
+        Sql::Sqlite(_) => format!(
+            "CREATE TRIGGER {name} BEFORE {event} ON {table} WHEN OLD.{column} = {id} \
+             BEGIN SELECT RAISE(ABORT, 'the write is refused'); END"
+        ),
+        Sql::Postgres(_) => format!(
+            "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS \
+               $$ BEGIN RAISE EXCEPTION 'the write is refused'; END $$; \
+             CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW WHEN (OLD.{column} = {id}) \
+             EXECUTE FUNCTION {name}()"
+        ),
+    };
+    sql.run(&trigger);
+}
+
+/// Counts the rows of a table that wait, by `condition`, for each of two ids in `column`.
+fn waiting(app: &TestApp, table: &str, condition: &str, column: &str, ids: [&str; 2]) -> [i64; 2] {
+    let sql = Sql::open(&app.database.backend);
+    ids.map(|id| Tables::of(app).count(&format!("{table} WHERE {condition} AND {column} = {}", sql.id(id))))
+}
+
+fn second(app: &TestApp) {
+    app.wait(SignedDuration::from_secs(1));
+}
+
+#[actix_web::test]
+async fn five_hundred_late_prompts_of_a_patient_who_cannot_be_caught_up_with_hold_up_nobody_elses() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let (ben, cleo) = (app.patient(&theo, "Ben Roth").await, app.patient(&theo, "Cleo Marsh").await);
+    let [ann, ben, cleo] = [&ann, &ben, &cleo].map(|person| person.patient.parse::<Id<Patient>>().unwrap());
+    let channel = MemoryChannel::default();
+    // The plan of somebody new is made first: it would withdraw what no rule calls for.
+    work(&app, &channel).await;
+    let start = app.now();
+    let many = (0..500).map(|_| planned(start + minutes(1))).collect();
+    let many = plant_all(&app, ann, many).await;
+    let late = plant(&app, ben, start + minutes(2), |_| {}).await;
+    let on_time = plant(&app, cleo, start + hours(3), |_| {}).await;
+    refuse(&app, ("UPDATE", "prompts"), ("patient_id", &ann.to_string()));
+    app.wait(hours(3));
+    work(&app, &channel).await;
+    let sent: Vec<Id<Prompt>> = channel.sent().iter().map(|push| push.prompt).collect();
+    assert!(sent.contains(&late), "another patient is caught up with");
+    assert!(sent.contains(&on_time), "what is due now leaves");
+    assert!(!sent.iter().any(|prompt| many.contains(prompt)));
+}
+
+#[actix_web::test]
+async fn a_grant_that_cannot_be_written_keeps_those_of_no_other_patient_from_beginning_and_running_out() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Roth").await;
+    for patient in [&ann, &ben] {
+        second(&app);
+        let entry = patient.writes(reflection("Lake")).await;
+        let until = json!({ "expires_at": (app.now() + hours(1)).to_string() });
+        let body = with(grant(&entry, &["text"], &theo), until);
+        patient.put_grant(&new_id(&app), body).send().await.created();
+    }
+    settled(&app).await;
+    Sql::open(&app.database.backend).run("UPDATE grants SET tell_at = created_at");
+    refuse(&app, ("UPDATE", "grants"), ("patient_id", &ann.patient));
+    let both = [ann.patient.as_str(), &ben.patient];
+    let log = Log::default();
+    let listening = log.listen();
+    settled(&app).await;
+    drop(listening);
+    assert_eq!(waiting(&app, "grants", "tell_at IS NOT NULL", "patient_id", both), [1, 0]);
+    let named = |line: &&str| line.contains("begun-grants") && line.contains(&ann.patient);
+    assert!(log.text().lines().any(|line| named(&line)), "the log names the task and the patient");
+    app.wait(hours(1));
+    settled(&app).await;
+    assert_eq!(waiting(&app, "grants", "closed_at IS NULL", "patient_id", both), [1, 0]);
+}
+
+#[actix_web::test]
+async fn a_history_that_cannot_be_followed_keeps_that_of_another_patient_from_no_reader() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Roth").await;
+    for patient in [&ann, &ben] {
+        second(&app);
+        history::write(patient).await;
+        history::open_all(patient).await;
+    }
+    let left = || waiting(&app, "feed_backlog", "opened", "patient_id", [&ann.patient, &ben.patient]);
+    let [of_ann, of_ben] = left();
+    assert!(of_ann > 1 && of_ben > 1, "in parts");
+    refuse(&app, ("DELETE", "feed_backlog"), ("patient_id", &ann.patient));
+    settled(&app).await;
+    assert_eq!(left(), [of_ann, 0]);
+}
+
+#[actix_web::test]
+async fn an_item_that_cannot_be_purged_keeps_no_other_patients_words() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Roth").await;
+    let deletes = async |person: &Person, path: String| {
+        person.delete(&person.my(&path)).send().await.no_content();
+    };
+    for patient in [&ann, &ben] {
+        second(&app);
+        deletes(patient, format!("/entries/{}", patient.writes(reflection("Lake")).await)).await;
+        deletes(patient, format!("/exercise-responses/{}", patient.works(exercises::work()).await)).await;
+    }
+    app.wait(hours(24 * 30 - 1));
+    settled(&app).await;
+    for table in ["entries", "exercise_responses"] {
+        refuse(&app, ("UPDATE", table), ("patient_id", &ann.patient));
+    }
+    app.wait(hours(1));
+    settled(&app).await;
+    for table in ["entries", "exercise_responses"] {
+        let words = waiting(&app, table, "length(meta) > 0", "patient_id", [&ann.patient, &ben.patient]);
+        assert_eq!(words, [1, 0], "{table}");
+    }
+}
+
+#[actix_web::test]
+async fn a_letter_that_cannot_be_written_keeps_no_other_owner_from_theirs() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    settled(&app).await;
+    for person in [&ann, &theo] {
+        second(&app);
+        let (account, now): (Id<Account>, _) = (person.account.parse().unwrap(), app.now());
+        let asks = move |tx: &mut Tx<'_>| ask_notice(tx, account, Notice::PasskeyAdded, now);
+        app.server.state.db.write(asks).await.unwrap();
+    }
+    let left = || waiting(&app, "owner_notices", "due_at IS NOT NULL", "account_id", [&ann.account, &theo.account]);
+    assert_eq!(left(), [1, 1]);
+    refuse(&app, ("UPDATE", "owner_notices"), ("account_id", &ann.account));
+    settled(&app).await;
+    assert_eq!(left(), [1, 0]);
+}
+
+#[actix_web::test]
+async fn a_member_of_whom_nobody_can_be_told_keeps_patients_from_hearing_of_no_other() {
+    let Clinic { app, admin, .. } = Clinic::open().await;
+    let id = clinic_of(&admin).await;
+    let nora = app.staff(&admin, "Nora Weiss", &["duty"]).await;
+    let olga = app.staff(&admin, "Olga Stein", &["duty"]).await;
+    settled(&app).await;
+    for nurse in [&nora, &olga] {
+        second(&app);
+        let change = json!({ "capabilities": ["record"] });
+        let path = format!("/v1/clinics/{id}/members/{}", nurse.account);
+        admin.patch(&path, change).if_match("*").send().await.ok();
+    }
+    let left = || waiting(&app, "staff_members", "tell_at IS NOT NULL", "account_id", [&nora.account, &olga.account]);
+    assert_eq!(left(), [1, 1]);
+    refuse(&app, ("UPDATE", "staff_members"), ("account_id", &nora.account));
+    settled(&app).await;
+    assert_eq!(left(), [1, 0]);
+}
+
+#[actix_web::test]
+async fn a_cover_of_which_nobody_can_be_told_keeps_patients_from_hearing_of_no_other() {
+    let Clinic { app, admin, therapist: thea, .. } = Clinic::open().await;
+    let tom = app.staff(&admin, "Tom Adler", &["care"]).await;
+    let id = clinic_of(&admin).await;
+    settled(&app).await;
+    let mut covers = Vec::new();
+    for (away, colleague) in [(&thea, &tom), (&tom, &thea)] {
+        second(&app);
+        let cover = new_id(&app);
+        let body = json!({ "colleague_id": colleague.account, "ends_at": (app.now() + hours(48)).to_string() });
+        away.put(&format!("/v1/clinics/{id}/covers/{cover}"), body).send().await.created();
+        covers.push(cover);
+    }
+    let left = || waiting(&app, "covers", "tell_at IS NOT NULL", "id", [&covers[0], &covers[1]]);
+    assert_eq!(left(), [1, 1]);
+    refuse(&app, ("UPDATE", "covers"), ("id", &covers[0]));
+    settled(&app).await;
+    assert_eq!(left(), [1, 0]);
+}
+
+#[actix_web::test]
+async fn a_clinic_whose_choice_cannot_be_followed_keeps_no_other_clinic_from_its_own() {
+    let app = TestApp::start().await;
+    let (ada, hanna) = (app.admin().await, another_clinic(&app).await);
+    let mut clinics = Vec::new();
+    for admin in [&ada, &hanna] {
+        second(&app);
+        admin.code_for_staff(&["care"]).await;
+        let clinic = clinic_of(admin).await;
+        publishes(admin, &clinic, content("Ours")).await;
+        clinics.push(clinic);
+    }
+    let left = || waiting(&app, "clinic_plans", "follow_at IS NOT NULL", "clinic_id", [&clinics[0], &clinics[1]]);
+    assert_eq!(left(), [1, 1]);
+    refuse(&app, ("UPDATE", "clinic_plans"), ("clinic_id", &clinics[0]));
+    app.wait(minutes(2));
+    settled(&app).await;
+    assert_eq!(left(), [1, 0]);
+}
+
+#[actix_web::test]
+async fn a_clinic_whose_keys_do_not_open_holds_up_no_background_work() {
+    let app = TestApp::start_on_disk().await;
+    let admin = app.admin().await;
+    let theo = app.staff(&admin, "Theo Brandt", &["care"]).await;
+    let ann = app.patient(&theo, "Ann Lind").await;
+    let clinic = clinic_of(&admin).await;
+    publishes(&admin, &clinic, content("Ours")).await;
+    let patient: Id<Patient> = ann.patient.parse().unwrap();
+    let (keyring, subject) = (app.server.state.config.key_dir.join("keyring.sqlite"), clinic.replace('-', ""));
+    Sql::open(&Backend::Sqlite(keyring))
+        .run(&format!("UPDATE wrapped_keys SET wrapped = x'00' WHERE subject_id = x'{subject}'"));
+    drop((admin, theo, ann));
+    // The keys are not in the memory of this server.
+    let app = app.restart().await;
+    let channel = MemoryChannel::default();
+    work(&app, &channel).await;
+    let prompt = plant(&app, patient, app.now() + minutes(1), |_| {}).await;
+    app.wait(minutes(1));
+    work(&app, &channel).await;
+    assert!(channel.sent().iter().any(|push| push.prompt == prompt));
+}
