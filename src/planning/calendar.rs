@@ -62,8 +62,9 @@ impl QuietHours {
         }
         let crosses = local.time() >= self.to;
         let date = if crosses { local.date().tomorrow().unwrap_or(local.date()) } else { local.date() };
-        // Within a fold the first `to` of the day may lie before `at`: then the hours are over.
-        zone.instant(date, self.to).max(at)
+        let end = zone.instant(date, self.to);
+        // Where the clocks go back, the first `to` of the day may lie before `at`: then they show it once more.
+        if end > at { end } else { at.saturating_add(self.to.duration_since(local.time())).unwrap_or(at).max(at) }
     }
 }
 

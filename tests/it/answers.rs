@@ -104,6 +104,22 @@ async fn rule_a_prompt_is_put_off_three_times_at_most_and_never_into_the_night()
 }
 
 #[actix_web::test]
+async fn rule_what_a_patient_puts_off_into_quiet_hours_that_the_clocks_show_twice_waits_for_their_second_end() {
+    let app = TestApp::start().await;
+    // The afternoon before the clocks of Berlin go back, from three to two.
+    app.set_clock("2026-10-24T12:30:00Z");
+    let (theo, ann) = two(&app).await;
+    theo.records(&ann, app.now() - minutes(30)).await;
+    ann.sets(json!({ "quiet_hours": { "from": "20:00", "to": "02:30" } })).await.ok();
+    let prompts = ann.prompts().await;
+    let fragments = prompts.iter().find(|prompt| prompt["rule_key"] == "d0.fragments").unwrap()["id"].as_str().unwrap();
+    // At ten past two she wants it in an hour: that is ten past two again.
+    app.set_clock("2026-10-25T00:10:00Z");
+    let later = snooze(&ann, fragments, "hour").await.ok();
+    assert_eq!((later.text("/state"), later.text("/detail/due_at")), ("planned".into(), "2026-10-25T01:30:00Z".into()));
+}
+
+#[actix_web::test]
 async fn rule_a_snooze_that_is_sent_twice_is_one_and_none_brings_a_prompt_forward() {
     let world = World::new().await;
     let id = world.plant_as(hours(5), |planned| planned.expires_at = planned.due_at + hours(4)).await.to_string();

@@ -32,6 +32,35 @@ fn quiet_hours_cross_midnight() {
 }
 
 #[test]
+fn quiet_hours_that_end_in_the_hour_that_comes_twice_end_twice() {
+    for (name, from, to, times) in [
+        (
+            "Europe/Berlin",
+            time(20, 0, 0, 0),
+            time(2, 30, 0, 0),
+            [("2026-10-25T00:10:00Z", "2026-10-25T00:30:00Z"), ("2026-10-25T01:10:00Z", "2026-10-25T01:30:00Z")],
+        ),
+        (
+            "Australia/Lord_Howe",
+            time(20, 0, 0, 0),
+            time(1, 45, 0, 0),
+            [("2026-04-04T14:35:00Z", "2026-04-04T14:45:00Z"), ("2026-04-04T15:05:00Z", "2026-04-04T15:15:00Z")],
+        ),
+        (
+            "America/Havana",
+            time(21, 0, 0, 0),
+            time(0, 30, 0, 0),
+            [("2026-11-01T03:00:00Z", "2026-11-01T04:30:00Z"), ("2026-11-01T05:10:00Z", "2026-11-01T05:30:00Z")],
+        ),
+    ] {
+        let (zone, quiet) = (zone(name), QuietHours::parse(from, to).unwrap());
+        for (asked, allowed) in times {
+            assert_eq!(quiet.next_allowed(&zone, at(asked)), at(allowed), "{name} {asked}");
+        }
+    }
+}
+
+#[test]
 fn a_pause_lasts_at_most_sixty_days() {
     let now = at("2026-03-01T12:00:00Z");
     assert!(PausePeriod::parse(now, now + hours(60 * 24)).is_ok());
