@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::kernel::Zone;
@@ -51,6 +52,11 @@ impl ContextSource {
     /// Returns the patient's zone at `at`, as their settings have it.
     pub fn zone_at(&self, at: Timestamp) -> Zone {
         zone_at(&self.zones, at).cloned().unwrap_or_else(Zone::utc)
+    }
+
+    /// Returns the date on which `at` fell where the patient was then.
+    pub fn date(&self, at: Timestamp) -> Date {
+        self.zone_at(at).date(at)
     }
 }
 

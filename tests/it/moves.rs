@@ -80,3 +80,22 @@ async fn rule_a_zone_change_lies_between_the_last_one_and_now() {
     let zones = better.body["zones"].as_array().unwrap();
     assert_eq!((zones.len(), zones[1]["time_zone"].as_str()), (2, Some("Asia/Seoul")));
 }
+
+#[actix_web::test]
+async fn rule_day_0_of_the_window_is_that_of_the_plan_also_after_a_flight() {
+    let app = TestApp::start_on_fixture().await;
+    let (theo, ann) = two(&app).await;
+    // At eight in Berlin, the evening before in Honolulu.
+    theo.records(&ann, app.now() - hours(1)).await;
+    let day = async |at: &str| ann.get(&ann.my(&format!("/window?at={at}"))).send().await.ok().body["day"].clone();
+    app.wait(hours(30));
+    let now = app.now().to_string();
+    assert_eq!(day(&now).await, 1);
+    ann.sets(json!({ "time_zone": "Pacific/Honolulu" })).await.ok();
+    assert_eq!(day(&now).await, 1, "it is still the day after");
+    let clinical = theo.reads(&ann, &format!("/window/clinical?at={now}")).await.ok();
+    assert_eq!(clinical.body["day"], 1);
+    let prompts = ann.prompts().await;
+    let later = prompts.iter().find(|prompt| prompt["rule_key"] == "d4.ifthen").unwrap();
+    assert_eq!(day(later["detail"]["due_at"].as_str().unwrap()).await, later["day"]);
+}

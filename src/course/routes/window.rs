@@ -44,7 +44,7 @@ pub(super) async fn get_window(door: Door<Team>, query: Result<Query<WindowQuery
     let reader = if door.is_owner() { around.locale.as_str() } else { STAFF };
     let known = door.state().protocols.known();
     let params = &known.current().window;
-    Ok(Reply::ok(&OwnerView::of(&found, params, &around.zone_at(found.at), reader)))
+    Ok(Reply::ok(&OwnerView::of(&found, params, |at| around.date(at), reader)))
 }
 
 /// The place in the window with its numbers.
@@ -59,7 +59,7 @@ pub(super) async fn get_clinical_window(
     query: Result<Query<WindowQuery>, Error>,
 ) -> Result<Reply> {
     let (found, around) = find(&door, "get_clinical_window", query).await?;
-    Ok(Reply::ok(&ClinicalView::of(&found, &around.zone_at(found.at))))
+    Ok(Reply::ok(&ClinicalView::of(&found, |at| around.date(at))))
 }
 
 /// Computes the window, and returns it with what it follows from.

@@ -1,5 +1,6 @@
 //! The views of a window for each reader.
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,9 +9,9 @@ use super::curve::CurvePoint;
 use super::model::{Overlay, PhaseTime, Window, rounded};
 use super::params::WindowParams;
 use super::phase::Phase;
+use crate::kernel::Id;
 use crate::kernel::id::Infusion;
 use crate::kernel::locale::TextLanguage;
-use crate::kernel::{Id, Zone};
 
 /// The window as its owner sees it: words and days, no number that invites counting down.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -133,8 +134,9 @@ pub struct ClinicalPhase {
 }
 
 impl OwnerView {
-    /// Renders `window`, computed by `params`, in the zone of its owner and the language of the BCP 47 tag `reader`.
-    pub fn of(window: &Window, params: &WindowParams, zone: &Zone, reader: &str) -> Self {
+    /// Renders `window`, computed by `params`, in the language of the BCP 47 tag `reader`. `date` is the calendar of
+    /// its owner.
+    pub fn of(window: &Window, params: &WindowParams, date: impl Fn(Timestamp) -> Date, reader: &str) -> Self {
         let language = TextLanguage::of(reader);
         let phase = |(time, days): (&PhaseTime, Days)| OwnerPhase {
             key: time.phase,
@@ -145,17 +147,17 @@ impl OwnerView {
             phase: window.phase,
             label: window.phase.label(language).to_owned(),
             sentence: window.phase.sentence(language).to_owned(),
-            day: window.day(zone),
+            day: window.day(&date),
             overlay: window.overlay,
-            phases: window.days(zone).map(phase).collect(),
+            phases: window.days(&date).map(phase).collect(),
             disclaimer: params.disclaimer_for(reader).to_owned(),
         }
     }
 }
 
 impl ClinicalView {
-    /// Renders `window` for a clinician in English, with days in the patient's zone.
-    pub fn of(window: &Window, zone: &Zone) -> Self {
+    /// Renders `window` for a clinician in English. `date` is the calendar of the patient.
+    pub fn of(window: &Window, date: impl Fn(Timestamp) -> Date) -> Self {
         let language = TextLanguage::English;
         let phase = |(time, days): (&PhaseTime, Days)| ClinicalPhase {
             key: time.phase,
@@ -170,13 +172,13 @@ impl ClinicalView {
             phase: window.phase,
             label: window.phase.label(language).to_owned(),
             sentence: window.phase.sentence(language).to_owned(),
-            day: window.day(zone),
+            day: window.day(&date),
             overlay: window.overlay,
             infusion_id: window.infusion_id,
             hours_since: window.hours_since.map(|hours| rounded(hours, 10.0)),
             index: rounded(window.index, 1000.0),
             readiness: rounded(window.readiness, 1000.0),
-            phases: window.days(zone).map(phase).collect(),
+            phases: window.days(&date).map(phase).collect(),
             curve: window.curve.iter().map(point).collect(),
             disclaimer: window.disclaimer.clone(),
         }
@@ -184,28 +186,32 @@ impl ClinicalView {
 }
 
 impl Window {
-    /// The local day: 0 is the date in `zone` on which the infusion ended.
-    pub fn day(&self, zone: &Zone) -> Option<i64> {
-        self.ended_at.map(|end| day(end, self.at, zone))
+    /// The local day: 0 is the date on which the infusion ended, by the calendar `date`.
+    pub fn day(&self, date: &impl Fn(Timestamp) -> Date) -> Option<i64> {
+        self.ended_at.map(|end| day(end, self.at, date))
     }
 
     /// Lists the phases with the local days that they touch.
-    fn days(&self, zone: &Zone) -> impl Iterator<Item = (&PhaseTime, Days)> {
+    fn days(&self, date: &impl Fn(Timestamp) -> Date) -> impl Iterator<Item = (&PhaseTime, Days)> {
         let phases = self.ended_at.map(|end| {
             self.phases.iter().map(move |time| {
                 // A phase that ends at midnight does not touch the day that begins then.
                 let last = |until: Timestamp| {
-                    day(end, until.checked_sub(SignedDuration::from_micros(1)).unwrap_or(until), zone)
+                    day(end, until.checked_sub(SignedDuration::from_micros(1)).unwrap_or(until), date)
                 };
-                (time, Days { from: day(end, time.starts_at, zone), to: time.ends_at.map(last) })
+                let (from, to) = (day(end, time.starts_at, date), time.ends_at.map(last));
+                // After a flight to the west it may be the day before that on which the phase began.
+                let told = (time.phase == self.phase).then(|| day(end, self.at, date));
+                let from = told.map_or(from, |told| from.min(told));
+                (time, Days { from, to: to.map(|to| told.map_or(to, |told| to.max(told))) })
             })
         });
         phases.into_iter().flatten()
     }
 }
 
-/// Counts the local days from the date of `end` to the date of `at`. Clocks put back across midnight do not make a day
-/// before 0.
-fn day(end: Timestamp, at: Timestamp, zone: &Zone) -> i64 {
-    (zone.date(at).duration_since(zone.date(end)).as_hours() / 24).max(0)
+/// Counts the local days from the date of `end` to the date of `at`. Neither clocks put back across midnight nor a
+/// flight make a day before 0.
+fn day(end: Timestamp, at: Timestamp, date: &impl Fn(Timestamp) -> Date) -> i64 {
+    (date(at).duration_since(date(end)).as_hours() / 24).max(0)
 }

@@ -189,7 +189,7 @@ fn a_change_of_clocks_moves_no_phase() {
     assert_eq!(phase(&doses, after(edge, secs(-1))), Phase::Settling);
     assert_eq!(phase(&doses, edge), Phase::Peak);
     close(seen(&doses, edge).index, 0.995);
-    assert_eq!(seen(&doses, edge).day(&berlin), Some(1));
+    assert_eq!(seen(&doses, edge).day(&|at| berlin.date(at)), Some(1));
 }
 
 #[test]

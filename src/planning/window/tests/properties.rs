@@ -124,8 +124,8 @@ proptest! {
     ) {
         let window = seen(&doses, after(end(), secs(seconds)));
         let zone = Zone::parse(name).unwrap();
-        let here = ClinicalView::of(&window, &zone);
-        let there = ClinicalView::of(&window, &Zone::utc());
+        let here = ClinicalView::of(&window, |at| zone.date(at));
+        let there = ClinicalView::of(&window, |at| Zone::utc().date(at));
         prop_assert_eq!(here.phase, there.phase);
         prop_assert_eq!(here.index.to_bits(), there.index.to_bits());
         prop_assert_eq!(&here.curve, &there.curve);

@@ -1,5 +1,6 @@
 //! The views for each reader, and their words.
 
+use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::*;
@@ -7,7 +8,12 @@ use crate::kernel::locale::TextLanguage;
 
 /// The window as its owner reads it in English.
 fn owner(window: &Window, zone: &Zone) -> OwnerView {
-    OwnerView::of(window, shipped(), zone, "en")
+    OwnerView::of(window, shipped(), |at| zone.date(at), "en")
+}
+
+/// The calendar of somebody in UTC.
+fn utc(at: Timestamp) -> Date {
+    Zone::utc().date(at)
 }
 
 fn numbers_and_instants(value: &Value, found: &mut Vec<String>) {
@@ -57,7 +63,7 @@ fn the_owner_sees_words_and_days_only() {
 fn the_clinician_sees_the_numbers_too() {
     let doses = [dose(1, Route::IvInfusion, end())];
     let window = seen(&doses, plus(48.04));
-    let view = serde_json::to_value(ClinicalView::of(&window, &Zone::utc())).unwrap();
+    let view = serde_json::to_value(ClinicalView::of(&window, utc)).unwrap();
     assert_eq!(view["index"], json!(0.905));
     assert_eq!(view["hours_since"], json!(48.0));
     assert_eq!(view["readiness"], json!(1.0));
@@ -77,8 +83,9 @@ fn the_clinician_sees_the_numbers_too() {
 fn days_are_dates_in_the_zone_of_the_patient() {
     let doses = [dose(1, Route::IvInfusion, at("2026-05-04T22:30:00Z"))];
     let later = seen(&doses, at("2026-05-05T10:00:00Z"));
-    assert_eq!(later.day(&Zone::utc()), Some(1));
-    assert_eq!(later.day(&Zone::parse("Europe/Berlin").unwrap()), Some(0));
+    assert_eq!(later.day(&utc), Some(1));
+    let berlin = Zone::parse("Europe/Berlin").unwrap();
+    assert_eq!(later.day(&|at| berlin.date(at)), Some(0));
     // A phase that ends at midnight does not touch the day that begins then.
     let midnight = [dose(1, Route::IvInfusion, at("2026-05-04T00:00:00Z"))];
     let days = owner(&seen(&midnight, at("2026-05-04T10:00:00Z")), &Zone::utc()).phases[2].days;
@@ -86,7 +93,25 @@ fn days_are_dates_in_the_zone_of_the_patient() {
     // Clocks that once were put back from 00:01 to 23:01: the day before does not come again.
     let newfoundland = [dose(1, Route::IvInfusion, at("2008-11-02T02:30:30Z"))];
     let back = seen(&newfoundland, at("2008-11-02T02:40:00Z"));
-    assert_eq!(back.day(&Zone::parse("America/St_Johns").unwrap()), Some(0));
+    let st_johns = Zone::parse("America/St_Johns").unwrap();
+    assert_eq!(back.day(&|at| st_johns.date(at)), Some(0));
+}
+
+#[test]
+fn day_0_is_the_date_of_the_place_where_the_infusion_ended_wherever_the_patient_is_now() {
+    // It is ten in the morning of the tenth in Sydney, and the afternoon of the ninth in Los Angeles.
+    let end = at("2026-03-09T23:00:00Z");
+    let doses = [dose(1, Route::IvInfusion, end)];
+    let [sydney, angeles] = ["Australia/Sydney", "America/Los_Angeles"].map(|name| Zone::parse(name).unwrap());
+    // On the thirteenth a phase begins at ten. Half an hour later she lands where it is still the twelfth.
+    let lands = at("2026-03-12T23:30:00Z");
+    let date = |at: Timestamp| if at < lands { sydney.date(at) } else { angeles.date(at) };
+    for (asked, day) in [("2026-03-12T23:00:00Z", 3), ("2026-03-12T23:45:00Z", 2), ("2026-03-13T12:00:00Z", 3)] {
+        let view = OwnerView::of(&seen(&doses, at(asked)), shipped(), date, "en");
+        let days = view.phases.iter().find(|phase| phase.key == view.phase).unwrap().days;
+        assert_eq!((view.day, view.phase), (Some(day), Phase::Consolidate), "{asked}");
+        assert!(days.from <= day && days.to.is_some_and(|to| day <= to), "{asked}: {days:?}");
+    }
 }
 
 #[test]
@@ -136,7 +161,7 @@ fn the_owner_reads_the_window_in_their_language() {
         ("es", "Ventana abierta", "Practicar y repetir", "Las fases y la curva"),
         ("tlh", "Open window", "Practise & repeat", "The phases and curve"),
     ] {
-        let view = OwnerView::of(&window, shipped(), &Zone::utc(), reader);
+        let view = OwnerView::of(&window, shipped(), utc, reader);
         assert_eq!((view.label.as_str(), view.phases[3].label.as_str()), (label, phase), "{reader}");
         assert!(view.disclaimer.starts_with(disclaimer), "{reader}: {}", view.disclaimer);
         assert_eq!(view.sentence, Phase::Peak.sentence(TextLanguage::of(reader)));
