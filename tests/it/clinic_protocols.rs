@@ -508,6 +508,22 @@ async fn a_rule_that_would_never_be_asked_is_a_fault() {
 }
 
 #[actix_web::test]
+async fn what_a_clinic_asks_for_weeks_after_an_infusion_is_asked() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let theo = app.staff(&admin, "Theo Brandt", &["care", "record"]).await;
+    let ann = app.patient(&theo, "Ann Lind").await;
+    theo.records(&ann, app.now() - SignedDuration::from_hours(24 * 39)).await;
+    let (clinic, mut ours) = (clinic_of(&admin).await, content("Six weeks"));
+    rule(&mut ours, "d4.ifthen")["anchor"] = json!({ "day": 40 });
+    let id = publishes(&admin, &clinic, ours).await;
+    choose(&admin, &clinic, json!({ "protocol_id": id })).await;
+    a_minute_later(&app).await;
+    let asked = prompt(&ann, "d4.ifthen").await.unwrap();
+    assert_eq!((&asked["day"], &asked["detail"]["local_date"]), (&json!(40), &json!("2026-03-11")));
+}
+
+#[actix_web::test]
 async fn a_clinic_whose_link_has_ended_has_no_say_any_more() {
     let app = TestApp::start().await;
     let (admin, theo, ann, clinic) = clinic(&app).await;

@@ -10,14 +10,15 @@ use super::slots::{
     Evening, TimeSlot, back, before_an_early_start, ends_late, evening_of, last_push, later_days, windows,
 };
 use crate::planning::overrides::leave_out;
-use crate::planning::protocol::{Anchor, PromptKind};
+use crate::planning::protocol::{Anchor, PromptKind, Rule};
 
 /// Collects the prompts that are called for.
 pub(super) fn collect<'a>(calls: &mut CandidateBuilder<'a, '_>, sessions: &Sessions<'a>) {
-    let (first, last) = (
-        calls.range.first.saturating_sub(calls.protocol.horizon_days.days()),
-        calls.range.last.saturating_add(7.days()),
-    );
+    // A rule may hang on a day that is further away than plans reach.
+    let days = || calls.protocol.rules.iter().flat_map(Rule::days);
+    let (before, after) = (days().fold(-7, i32::min), days().fold(calls.protocol.horizon_days, i32::max));
+    let (first, last) =
+        (calls.range.first.saturating_sub(after.days()), calls.range.last.saturating_sub(before.days()));
     for (n, session) in sessions.0.iter().enumerate() {
         let previous = n.checked_sub(1).and_then(|n| sessions.0.get(n));
         let next = sessions.0.get(n + 1);
@@ -106,7 +107,8 @@ impl CandidateBuilder<'_, '_> {
                 _ => continue,
             };
             let date = session.date.saturating_add(day.days());
-            if !self.range.holds(date) || (rule.at_home && session.fact.supervised) {
+            let planned = rule.days().any(|day| self.range.holds(session.date.saturating_add(day.days())));
+            if !planned || (rule.at_home && session.fact.supervised) {
                 continue;
             }
             let against = match (gap, compact) {

@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
+use jiff::ToSpan;
+
 use super::*;
+use crate::planning::protocol::{Anchor, Expiry};
 
 const NOW: &str = "2026-09-07T08:50:00Z";
 
@@ -42,6 +45,35 @@ fn what_went_out_counts_even_if_nothing_calls_for_it() {
     let plan = planned(&moved, NOW);
     assert_eq!(why_not(&plan, "d4.ifthen"), [DropReason::Cap]);
     assert!(plan.prompts.iter().all(|prompt| prompt.id != moved.settled[0].id));
+}
+
+#[test]
+fn what_lies_further_from_its_session_than_a_plan_reaches_is_planned_until_it_is_due() {
+    let mut protocol = fixture().clone();
+    let anchors = [
+        ("d4.ifthen", Anchor::Day(40)),
+        ("d0.fragments", Anchor::AfterEnd { hours: 24 * 20 }),
+        ("prep.lastround", Anchor::BeforeNextDays(vec![30])),
+    ];
+    for (key, anchor) in anchors {
+        let rule = protocol.rules.iter_mut().find(|rule| rule.key == key).unwrap();
+        (rule.anchor, rule.expires) = (anchor, Expiry::Hours(24));
+    }
+    assert!(protocol.new_faults(fixture()).is_empty(), "a clinic may write that");
+    for (key, infusion, due) in [
+        ("d4.ifthen", done(1, "2026-09-07T08:00:00Z"), "2026-10-17"),
+        ("d0.fragments", done(1, "2026-09-07T08:00:00Z"), "2026-09-27"),
+        ("prep.lastround", coming(1, "2026-11-16T09:00:00Z"), "2026-10-17"),
+    ] {
+        let facts = Facts { infusions: vec![infusion], ..facts("Europe/Berlin") };
+        let due: Date = due.parse().unwrap();
+        for before in 1..=protocol.horizon_days {
+            let now = zone("Europe/Berlin").instant(due - before.days(), Time::midnight());
+            let plan = plan(&protocol, &facts, now);
+            let found = plan.prompts.iter().find(|prompt| prompt.rule_key == key);
+            assert_eq!(found.map(|prompt| prompt.local_date), Some(due), "{key}, {before} days before");
+        }
+    }
 }
 
 #[test]
