@@ -18,7 +18,7 @@ use crate::kernel::{Error, Id, Result};
 use crate::planning::protocol::Anchor;
 use crate::planning::{
     Capability, Condition, Facts, InfusionFact, PastPrompt, Prerequisite, PromptKind, Protocol, Protocols, QuietHours,
-    USUAL_MINUTES, Weekday, ids_in_a_row, row_begins,
+    Rule, USUAL_MINUTES, Weekday, ids_in_a_row, row_begins,
 };
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store::{self as prompts, OpenedPrompts};
@@ -30,8 +30,11 @@ const BACK: SignedDuration = SignedDuration::from_hours(24 * 20);
 pub const TAKEAWAY_DAYS: i64 = 70;
 /// The furthest that a stored prompt can lie ahead.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 40);
-/// The time after an infusion in which a when-then plan is asked about, with room for moves.
+/// The least time after an infusion in which a when-then plan may be asked about: a therapist may move rules to any day
+/// in it. A protocol may ask later.
 const ASKED_ABOUT: SignedDuration = SignedDuration::from_hours(24 * 15);
+/// The days by which what asks about it may come later than on its day.
+const MOVED: i64 = 5;
 /// The number of newest responses that are searched for a when-then plan.
 const MOST_RESPONSES: i64 = 200;
 
@@ -129,7 +132,8 @@ pub(super) fn facts<A>(
     let practised =
         |prompt: &StoredPrompt| prompt.doc.planned.kind == PromptKind::Exercise && prompt.doc.answer_id.is_some();
     let response = response || stored.iter().any(practised);
-    let if_then = if_then || (response && asks_about_a_plan(infusions, access.now()) && has_if_then(tx, access, by)?);
+    let if_then = if_then
+        || (response && asks_about_a_plan(by.protocol, infusions, access.now()) && has_if_then(tx, access, by)?);
     let holds = [
         (takeaway, Prerequisite::Takeaway),
         (if_then, Prerequisite::IfThenResponse),
@@ -257,9 +261,16 @@ fn gives(protocols: &Protocols, prompt: &StoredPrompt, what: Prerequisite) -> bo
 }
 
 /// Whether an infusion is so recent that a when-then plan may be asked about. Only then are responses searched.
-fn asks_about_a_plan(infusions: &[StoredDocument<Infusion, InfusionFacts>], now: Timestamp) -> bool {
-    let ends = infusions.iter().filter_map(|stored| stored.doc.ended_at);
-    ends.into_iter().any(|end| now.duration_since(end) < ASKED_ABOUT)
+fn asks_about_a_plan(
+    protocol: &Protocol,
+    infusions: &[StoredDocument<Infusion, InfusionFacts>],
+    now: Timestamp,
+) -> bool {
+    let asking = protocol.rules.iter().filter(|rule| rule.requires.contains(&Prerequisite::IfThenResponse));
+    let last = asking.flat_map(Rule::days).max().map_or(0, i64::from);
+    let time = ASKED_ABOUT.max(SignedDuration::from_hours(24 * (last + MOVED)));
+    let mut ends = infusions.iter().filter_map(|stored| stored.doc.ended_at);
+    ends.any(|end| now.duration_since(end) < time)
 }
 
 /// Whether the patient has made a when-then plan.

@@ -6,10 +6,12 @@ use afterglow::delivery::{MemoryChannel, TEXT};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::clinic_protocols::{a_minute_later, choose, clinic, rounds};
 use crate::delivery::work;
 use crate::support::app::{TestApp, new_id};
 use crate::support::journal::{reflection, two, with};
 use crate::support::people::Person;
+use crate::support::protocols::{content, publishes, rule};
 use crate::support::world::planned_for;
 use crate::unreadable::Damaged;
 
@@ -78,6 +80,22 @@ async fn rule_a_when_then_plan_is_quoted_to_its_owner_alone() {
     ann.delete(&path).send().await.no_content();
     ann.delete(&ann.my(&format!("/exercise-responses/{first}"))).send().await.no_content();
     assert_eq!(text(&ann, "d5.habit").await, "Plain text of d5.habit.");
+}
+
+#[actix_web::test]
+async fn a_when_then_plan_is_asked_about_as_late_as_the_clinic_wants_it() {
+    let app = TestApp::start().await;
+    let (admin, _theo, ann, clinic) = clinic(&app).await;
+    let mut ours = content("Three weeks");
+    rule(&mut ours, "d10.habit")["anchor"] = json!({ "day": 21 });
+    let id = publishes(&admin, &clinic, ours).await;
+    choose(&admin, &clinic, json!({ "protocol_id": id })).await;
+    a_minute_later(&app).await;
+    // No prompt asked her for it, so that only the plan itself tells of it.
+    ann.works(plan(&app, "the kettle boils", "breathe out")).await;
+    app.wait(SignedDuration::from_hours(24 * 16));
+    rounds(&app).await;
+    assert_eq!(prompt(&ann, "d10.habit").await["state"], "planned");
 }
 
 #[actix_web::test]
