@@ -127,7 +127,7 @@ pub fn list<A>(
     Ok(Both(found).load(tx.conn())?)
 }
 
-/// Prompts of a range.
+/// Prompts of a range, or with given ids.
 #[derive(Clone, Debug, Default)]
 pub struct OpenedPrompts {
     /// Those that open, by time.
@@ -136,11 +136,27 @@ pub struct OpenedPrompts {
     pub unreadable: BTreeSet<Id<Prompt>>,
 }
 
+impl OpenedPrompts {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty() && self.unreadable.is_empty()
+    }
+}
+
 /// Lists all prompts due in `[from, to)`, opened, for planning and for checks in the unit. They are as many as plans
 /// have made of the infusions, which are limited: those of a cancelled infusion stay.
 pub fn list_opened<A>(tx: &mut Tx<'_>, access: &Access<A>, range: (Timestamp, Timestamp)) -> Result<OpenedPrompts> {
+    opened(access, list(tx, access, range, None, i64::MAX)?)
+}
+
+/// Lists the prompts among `ids`, opened, for planning in the unit, in no order.
+pub fn list_opened_among<A>(tx: &mut Tx<'_>, access: &Access<A>, ids: &[Id<Prompt>]) -> Result<OpenedPrompts> {
+    opened(access, list_among(tx, access, ids)?)
+}
+
+fn opened<A>(access: &Access<A>, rows: Vec<PromptRow>) -> Result<OpenedPrompts> {
     let mut found = OpenedPrompts::default();
-    for row in list(tx, access, range, None, i64::MAX)? {
+    for row in rows {
         let id = row.id;
         match Error::skip_damaged(open(access, row))? {
             Some(prompt) => found.list.push(prompt),

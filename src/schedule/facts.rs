@@ -17,8 +17,8 @@ use crate::kernel::id::Infusion;
 use crate::kernel::{Error, Id, Result};
 use crate::planning::protocol::Anchor;
 use crate::planning::{
-    Capability, Condition, Facts, InfusionFact, PastPrompt, Prerequisite, PromptKind, Protocol, Protocols, QuietHours,
-    Rule, USUAL_MINUTES, Weekday, ids_in_a_row, row_begins,
+    Capability, Condition, Facts, InfusionFact, PastPrompt, Plan, Prerequisite, PromptKind, Protocol, Protocols,
+    QuietHours, Rule, USUAL_MINUTES, Weekday, ids_in_a_row, row_begins,
 };
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store::{self as prompts, OpenedPrompts};
@@ -50,6 +50,25 @@ pub(super) fn stored_range(now: Timestamp) -> (Timestamp, Timestamp) {
 /// Reads the stored prompts with which a plan made now is compared.
 pub(super) fn stored_prompts<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<OpenedPrompts> {
     prompts::list_opened(tx, access, stored_range(access.now()))
+}
+
+/// Reads the stored prompts that have ids of `plan` and are too old to be among those `found`: a session may move by
+/// many weeks, and its prompts keep their ids. Only of infusions that were recorded before that time there can be some.
+pub(super) fn earlier_prompts<A>(
+    tx: &mut Tx<'_>,
+    access: &Access<A>,
+    (found, infusions): (&OpenedPrompts, &OpenedInfusions),
+    plan: &Plan,
+) -> Result<OpenedPrompts> {
+    let (from, _) = stored_range(access.now());
+    let old = infusions.list.iter().filter(|stored| stored.created_at < from);
+    let old: BTreeSet<_> = old.map(|stored| stored.doc.same_as.unwrap_or(stored.id)).collect();
+    let known: BTreeSet<_> =
+        found.list.iter().map(|prompt| prompt.id).chain(found.unreadable.iter().copied()).collect();
+    let asked = plan.prompts.iter().filter(|planned| planned.due_at > access.now() && !known.contains(&planned.id));
+    let asked = asked.filter(|planned| planned.anchor.is_some_and(|infusion| old.contains(&infusion)));
+    let ids: Vec<_> = asked.map(|planned| planned.id).collect();
+    if ids.is_empty() { Ok(OpenedPrompts::default()) } else { prompts::list_opened_among(tx, access, &ids) }
 }
 
 /// Reads the responses that are still to come back on a date, and adds to `found` the prompts that brought them back

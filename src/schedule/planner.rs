@@ -114,12 +114,19 @@ impl PlanChanges {
         protocols: &Protocols,
         sources: PlanSources<'_>,
     ) -> Result<Self> {
-        let (PlanSources { by, found, dated, infusions }, now) = (sources, access.now());
-        let PlanFacts { known: facts, unreadable, closing } =
-            facts::facts(tx, access, by, (&found, dated), &infusions)?;
+        let (PlanSources { by, mut found, dated, infusions }, now) = (sources, access.now());
+        let (PlanFacts { known: facts, unreadable, closing }, plan) = loop {
+            let facts = facts::facts(tx, access, by, (&found, dated.clone()), &infusions)?;
+            let plan = plan(by.protocol, &facts.known, now);
+            let earlier = facts::earlier_prompts(tx, access, (&found, &infusions), &plan)?;
+            if earlier.is_empty() {
+                break (facts, plan);
+            }
+            found.list.extend(earlier.list);
+            found.unreadable.extend(earlier.unreadable);
+        };
         let stored = found.list;
         let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
-        let plan = plan(by.protocol, &facts, now);
         let mut steps = diff(&existing, &plan, now);
         steps.extend(delays(protocols, &stored, &steps, &plan, &facts, now));
         steps.retain(|step| unreadable.allow(step, &stored));

@@ -138,6 +138,28 @@ async fn rule_another_zone_keeps_the_time_on_the_wall() {
 }
 
 #[actix_web::test]
+async fn a_session_that_is_put_off_by_two_months_is_prepared_when_it_comes() {
+    for (opens, state, date) in [(false, "planned", "2026-05-11"), (true, "lapsed", "2026-03-12")] {
+        let app = TestApp::start_on_fixture().await;
+        let (theo, ann) = two(&app).await;
+        let path = ann.of_theirs(&format!("/infusions/{}", new_id(&app)));
+        let session = theo.put(&path, planned_for(after(app.now(), 24 * 3))).send().await.created();
+        let prompts = ann.prompts().await;
+        let id = id_of(prompts.iter().find(|prompt| prompt["rule_key"] == "prep.intention").unwrap());
+        if opens {
+            ann.act(&ann.my(&format!("/prompts/{id}/open"))).send().await.ok();
+        }
+        let later = json!({ "planned_start": after(app.now(), 24 * 63).to_string() });
+        theo.patch(&path, later).if_match(&session.etag()).send().await.ok();
+        // Three days before it, a change of hers makes another plan, in which the prompt has the same id.
+        app.wait(SignedDuration::from_hours(24 * 60));
+        ann.sets(json!({ "weekly_day": "monday" })).await.ok();
+        let now = by_id(&ann.prompts().await);
+        assert_eq!((&now[&id]["state"], &now[&id]["detail"]["local_date"]), (&json!(state), &json!(date)));
+    }
+}
+
+#[actix_web::test]
 async fn rule_a_pause_withdraws_and_its_end_brings_back() {
     let (app, _, ann, _) = planned().await;
     let before = by_id(&ann.prompts().await);
