@@ -22,9 +22,13 @@ pub(super) fn collect<'a>(calls: &mut CandidateBuilder<'a, '_>, sessions: &Sessi
     for (n, session) in sessions.0.iter().enumerate() {
         let previous = n.checked_sub(1).and_then(|n| sessions.0.get(n));
         let next = sessions.0.get(n + 1);
-        if first <= session.date && session.start_date <= last {
+        let near = first <= session.date && session.start_date <= last;
+        if near {
             calls.preparation(session, previous);
             calls.days_after(session, next);
+        }
+        // A silence may begin however long after the last session.
+        if near || next.is_none_or(|next| calls.range.first <= next.start_date) {
             calls.after_silence(session, next);
         }
     }

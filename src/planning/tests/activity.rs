@@ -2,6 +2,8 @@
 //! recurs.
 
 use super::*;
+use crate::planning::protocol::Anchor;
+use crate::planning::window::Phase;
 
 /// A patient whose infusion ended on Monday, 7 September 2026, at twenty to eleven in Berlin, and who did something
 /// last at `active`.
@@ -78,6 +80,19 @@ fn rule_silence_of_48_hours_in_the_peak_calls_for_one_gentle_message() {
     // Nothing is known of the patient: nothing follows.
     let plan = planned(&Facts { last_active_at: None, ..since(BEFORE) }, day_two);
     assert_eq!((of(&plan, "adapt.quiet"), plan.awaits_activity), (vec![], false));
+}
+
+#[test]
+fn a_silence_that_a_clinic_asks_about_between_windows_may_begin_weeks_after_the_last_infusion() {
+    let mut protocol = only(&["adapt.quiet"]);
+    protocol.rules[0].anchor = Anchor::AfterSilence { hours: 240, phase: Phase::Maintenance };
+    // Fifty days after the infusion, or before the next one in a week.
+    let mut facts = since("2026-10-20T12:00:00Z");
+    for infusion in [None, Some(coming(2, "2026-11-06T09:00:00Z"))] {
+        facts.infusions.extend(infusion);
+        let plan = plan_of(&protocol, &facts, "2026-10-30T08:00:00Z");
+        assert_eq!(of(&plan, "adapt.quiet"), silence("2026-10-30 13:00"), "{:?}", why_not(&plan, "adapt.quiet"));
+    }
 }
 
 #[test]
