@@ -8,7 +8,7 @@ use super::status::{CourseKind, InfusionStatus};
 use crate::kernel::Id;
 use crate::kernel::id::Infusion;
 
-/// The longest time between two infusions of one induction.
+/// The longest gap in local days between two infusions of one induction.
 const APART: SignedDuration = SignedDuration::from_hours(24 * 28);
 /// The gap in local days after which an infusion is the last of its series. The review of the week and its measures
 /// follow that infusion.
@@ -43,7 +43,8 @@ pub fn courses<'a>(
     let next = |n: usize| live.get(n + 1).map(|(start, ..)| *start);
     let mut list: Vec<Course> = Vec::new();
     for (n, (start, id, facts)) in live.iter().enumerate() {
-        if list.last().is_none_or(|course| course.is_over(*start, facts.course)) {
+        let gap = |course: &Course| date(*start).duration_since(date(course.last_at));
+        if list.last().is_none_or(|course| course.is_over(gap(course), facts.course)) {
             let (first_at, last_at) = (*start, *start);
             let kind = facts.course;
             list.push(Course { kind, infusions: Vec::new(), completed: 0, first_at, last_at, series_ends: Vec::new() });
@@ -62,9 +63,8 @@ pub fn courses<'a>(
 }
 
 impl Course {
-    /// Whether an infusion that starts at `start` belongs to another course.
-    fn is_over(&self, start: Timestamp, kind: Option<CourseKind>) -> bool {
-        let gap = start.duration_since(self.last_at);
+    /// Whether an infusion so many local days after the last one belongs to another course.
+    fn is_over(&self, gap: SignedDuration, kind: Option<CourseKind>) -> bool {
         match (self.kind, kind) {
             (Some(CourseKind::Maintenance), None | Some(CourseKind::Maintenance)) => false,
             // The kind recorded for one infusion holds for its series.
@@ -134,6 +134,31 @@ mod tests {
         let list = of(&[infusion(9, None), infusion(2, None), infusion(60, None)]);
         assert_eq!(list.iter().map(|course| course.infusions.len()).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(list[0].kind, None);
+    }
+
+    #[test]
+    fn weeks_are_as_long_as_any_others_when_the_clocks_change_in_them() {
+        let berlin = crate::kernel::Zone::parse("Europe/Berlin").unwrap();
+        let planned = |number: u128, start: &str, course| {
+            let planned_start = Some(start.parse().unwrap());
+            let draft = InfusionDraft {
+                planned_start,
+                course,
+                ..InfusionDraft::new(InfusionStatus::Planned, Route::IvInfusion)
+            };
+            let by = Id::from_uuid(uuid::Uuid::from_u128(1000));
+            let facts = InfusionFacts::create(draft, by, Source::Clinic, at(11)).unwrap();
+            (Id::from_uuid(uuid::Uuid::from_u128(number)), facts)
+        };
+        // Each at ten in the morning: four weeks in autumn, and one in spring.
+        for (first, second, kind, count) in [
+            ("2024-10-16T08:00:00Z", "2024-11-13T09:00:00Z", None, 1),
+            ("2025-03-26T09:00:00Z", "2025-04-02T08:00:00Z", Some(CourseKind::Maintenance), 2),
+        ] {
+            let both = [planned(1, first, None), planned(2, second, kind)];
+            let found = courses(both.iter().map(|(id, facts)| (*id, facts)), |at| berlin.date(at));
+            assert_eq!(found.len(), count, "{first}");
+        }
     }
 
     #[test]
