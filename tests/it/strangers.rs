@@ -68,6 +68,18 @@ async fn whose_a_care_link_is_stands_in_its_own_row() {
 }
 
 #[actix_web::test]
+async fn a_patient_who_answers_the_transfer_of_another_patients_link_has_none_looked_up() {
+    let (Clinic { app, admin, therapist: thea, ann, link, .. }, _, _, bea) = neighbours().await;
+    let tom = app.staff(&admin, "Tom Adler", &["care"]).await;
+    let offers = json!({ "therapist_id": tom.account });
+    thea.put(&format!("/v1/care-links/{link}/transfer"), offers).send().await.ok();
+    let accepts = |who: &Person| who.post(&who.my(&format!("/transfers/{link}/answer")), json!({ "accept": true }));
+    let ran = refused(&app, accepts(&bea)).await;
+    assert_eq!(telling(&ran, &[&link], &ids_of(&bea)), NOTHING);
+    assert_eq!(accepts(&ann).send().await.ok().body["state"], "accepted");
+}
+
+#[actix_web::test]
 async fn the_session_of_another_account_is_neither_read_nor_held_by_whoever_names_it() {
     let (Clinic { app, ann, .. }, _, una, bea) = neighbours().await;
     let session = ann.get("/v1/me/sessions").send().await.ok().items()[0]["id"].as_str().unwrap().to_owned();
