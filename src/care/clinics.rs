@@ -5,7 +5,7 @@ use super::model::Capabilities;
 use super::store::{self, Member};
 use crate::db::{At, Tx};
 use crate::idempotency::Outcome;
-use crate::identity::{Live, Staff};
+use crate::identity::{Live, Staff, list_disabled};
 use crate::kernel::id::{Clinic, Patient};
 use crate::kernel::{Code, Error, Id, Result};
 use crate::vault::SealContext;
@@ -51,14 +51,18 @@ pub fn require_admin(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) ->
 }
 
 /// Lets only admins of `clinic` pass, and holds its members until the unit ends. Whoever ceases to be an admin while the
-/// unit waits for them does not pass.
+/// unit waits for them, or is disabled, does not pass.
 ///
 /// # Errors
 ///
-/// As [`clinic_for`].
+/// As [`clinic_for`]; [`Code::Unauthenticated`] when the account was just disabled.
 pub fn hold_as_admin(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<Vec<Member>> {
     require_admin(tx, live, clinic)?;
     let members = store::hold_members(tx, clinic)?;
+    // Whoever disables an admin holds a member of each of their clinics before.
+    if !list_disabled(tx, &[live.account()])?.is_empty() {
+        return Err(Error::Unauthenticated(Code::Unauthenticated));
+    }
     let own = members.iter().find(|member| member.account_id == live.account()).ok_or(Error::NotFound)?;
     if own.may().admin() { Ok(members) } else { Err(Error::Forbidden(Code::Forbidden)) }
 }

@@ -405,6 +405,26 @@ async fn an_admin_whose_work_is_just_being_ended_disables_nobody_any_more() {
     thea.get("/v1/me/patients").send().await.ok();
 }
 
+/// The codes that they have made are void by then.
+#[actix_web::test]
+async fn an_admin_who_is_just_being_disabled_makes_no_code_any_more() {
+    if !on_postgres() {
+        return;
+    }
+    let Clinic { app, admin, nurse, .. } = Clinic::open().await;
+    let sam = app.staff(&admin, "Sam Idris", &["admin"]).await;
+    let path = format!("/v1/clinics/{}/members/{}/credential-reset", clinic_of(&admin).await, nurse.account);
+    // As whoever disables him does it.
+    let disables = format!(
+        "SELECT account_id FROM staff_members FOR UPDATE; \
+         UPDATE accounts SET disabled_at = created_at WHERE id = '{}'",
+        sam.account
+    );
+    let made = beside(&app.database.backend, &disables, sam.act(&path).send()).await;
+    made.expect(401).refused("unauthenticated");
+    nurse.get("/v1/me/sessions").send().await.ok();
+}
+
 #[actix_web::test]
 async fn an_admin_whose_work_is_just_being_ended_ends_no_link_and_closes_no_clinic() {
     if !on_postgres() {
