@@ -8,17 +8,13 @@ use crate::support::accounts::{code_of, code_sent_to, with_factor};
 use crate::support::app::{Answer, new_id};
 use crate::support::database::on_postgres;
 use crate::support::people::{Clinic, PASSPHRASE, Person};
+use crate::support::protocols::clinic_of;
 use crate::support::sql::{Sql, in_order};
 use crate::support::world::away;
 use crate::tasks::Tables;
 
 /// The address of Thea.
 const THEA: &str = "thea.brandt@example.org";
-
-/// The clinic where this admin works.
-async fn clinic_of(admin: &Person) -> String {
-    admin.get("/v1/invitations").send().await.ok().text("/items/0/clinic_id")
-}
 
 /// The rows of a table that are of this account.
 fn own(table: &str, who: &Person) -> String {
