@@ -326,12 +326,16 @@ pub async fn prepare_email<K: AccountPolicy>(
 ///
 /// # Errors
 ///
-/// [`Error::State`] when both are proved; [`Error::TooMany`] when the address was sent enough codes within the hour.
+/// [`Error::State`] when both are proved, or no letter reaches it; [`Error::TooMany`] when the address was sent enough
+/// codes within the hour.
 pub async fn prepare_verification(state: &State, caller: &Caller) -> Result<NewAddress> {
     let (own, now) = (upkeep::read_own(state, caller).await?, caller.now());
     let profile = own.profile();
     let unproved = profile.pending.clone().or_else(|| (!profile.verified).then(|| profile.email.clone()));
     let unproved = unproved.ok_or_else(|| Error::state("verified", []))?;
+    if unproved.routable().is_none() {
+        return Err(Error::state("unreachable", ["change_email"]));
+    }
     let (proof, code) = prepare_code(state, &own, &unproved, now).await?;
     Ok(NewAddress { own, pending: None, code: Some((proof, vec![code])) })
 }

@@ -339,7 +339,7 @@ async fn change_email(
 /// Ask for a code that proves the address
 ///
 /// Sends a code, for `verify_email`, to the address that was asked for last, else to the present one; 409 when it is
-/// proved. At most five letters an hour go to an address.
+/// proved, or no letter reaches it. At most five letters an hour go to an address.
 #[utoipa::path(tag = "identity", params(IdempotencyKeyHeader),
     responses((status = 200, description = "A letter is on its way", body = LetterSentView), ActionErrors))]
 #[post("/me/email/verification")]

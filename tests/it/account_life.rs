@@ -567,6 +567,20 @@ async fn an_address_is_proved_by_a_code_that_was_sent_there() {
     log_in(&app, ANN, PASSPHRASE).await.ok();
 }
 
+/// Her invitation made her account without a letter.
+#[actix_web::test]
+async fn a_patient_whom_no_letter_reaches_is_told_to_change_her_address() {
+    let Scene { app, therapist, .. } = Scene::open().await;
+    let aenne = app.patient(&therapist, "Änne Lind").await;
+    assert_eq!(profile(&aenne).await["email"], "änne.lind@example.org");
+    let refused = aenne.act("/v1/me/email/verification").send().await.expect(409).refused("state_conflict");
+    assert_eq!((&refused.body["state"], &refused.body["allowed"]), (&json!("unreachable"), &json!(["change_email"])));
+    let reached = json!({ "email": "aenne.lind@example.org", "passphrase": PASSPHRASE });
+    aenne.post("/v1/me/email", reached).send().await.ok();
+    letter(&app, "aenne.lind@example.org").await.code();
+    aenne.act("/v1/me/email/verification").send().await.ok();
+}
+
 #[actix_web::test]
 async fn an_address_is_sent_five_codes_an_hour() {
     let Scene { app, ann, .. } = Scene::open().await;
