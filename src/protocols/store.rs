@@ -86,6 +86,11 @@ impl VersionRow {
         VersionState::named(&self.key.state)
     }
 
+    /// Whether it was published: plans may have been made by it, also if something in it has become a fault since.
+    pub fn was_published(&self) -> bool {
+        self.key.published_at.is_some()
+    }
+
     /// Returns the size of its sealed content in bytes.
     pub fn bytes(&self) -> usize {
         self.doc.len()

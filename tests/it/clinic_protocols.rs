@@ -3,9 +3,14 @@
 
 use std::sync::Arc;
 
+use afterglow::db::{At, Tx};
 use afterglow::delivery::LogChannel;
+use afterglow::kernel::Id;
+use afterglow::kernel::id::{Clinic, ClinicProtocol};
 use afterglow::planning::{ProtocolLibrary, Protocols};
 use afterglow::protocols::library;
+use afterglow::protocols::model::VersionState;
+use afterglow::protocols::store::{self, VersionKey, VersionRow};
 use afterglow::state::State;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -365,6 +370,36 @@ async fn two_versions_are_compared_in_words_and_in_what_a_patient_is_asked() {
     let same = theo.get(&format!("{}/comparison?before=1&after=1", at(&clinic, &id))).send().await.ok().body;
     assert_eq!((&same["differences"], &same["gone"], &same["changed"]), (&json!([]), &json!([]), &json!([])));
     theo.get(&format!("{}/comparison?before=7", at(&clinic, &id))).send().await.expect(404);
+}
+
+/// Patients are asked by it: what becomes a fault of drafts takes it from nobody.
+#[actix_web::test]
+async fn a_published_version_with_what_is_a_fault_by_now_is_compared_with_the_draft_that_mends_it() {
+    let app = TestApp::start().await;
+    let (admin, theo, _, clinic) = clinic(&app).await;
+    let mut old = content("Ours");
+    rule(&mut old, "mnt.weekly")["stops_after"] = json!(70);
+    let (id, _) = drafts(&admin, &clinic, old).await;
+    let path = at(&clinic, &id);
+    let compares = async |query: &str| theo.get(&format!("{path}/comparison?{query}")).send().await;
+    compares("before=1").await.expect(422);
+    let (of, id): (Id<Clinic>, Id<ClinicProtocol>) = (clinic.parse().unwrap(), id.parse().unwrap());
+    let keys = app.server.state.vault.keys(of.uuid()).await.unwrap().unwrap();
+    let now = At(app.now());
+    let published = move |tx: &mut Tx<'_>| {
+        let row = store::find(tx, of, id, None)?.unwrap();
+        let (content, state) = (row.open(&keys)?, VersionState::Published.name().to_owned());
+        let key = VersionKey { state, published_at: Some(now), version: tx.version_after(row.key.version), ..row.key };
+        store::update(tx, &VersionRow::seal(key, &content, &keys)?)
+    };
+    app.server.state.db.write(published).await.unwrap();
+    let shown = admin.get(&path).send().await.ok().body;
+    assert_eq!((shown["faults"].as_array().unwrap().len(), shown["burden"] == json!([])), (1, false), "{shown}");
+    admin.put(&path, content("Ours")).if_match(tag(&shown)).send().await.ok();
+    let compared = compares("before=1").await.ok().body;
+    let differences = compared["differences"].as_array().unwrap();
+    assert_eq!(differences.len(), 1, "{compared}");
+    assert_eq!((&differences[0]["before"], &differences[0]["after"]), (&json!(70), &json!(4)));
 }
 
 #[actix_web::test]

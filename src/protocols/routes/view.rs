@@ -299,8 +299,12 @@ impl ClinicProtocolView {
             version: row.key.number,
             state: row.state().name(),
             content: json,
-            // One with faults may not be planned by.
-            burden: if found.is_empty() { burden(&protocol).into_iter().map(Into::into).collect() } else { Vec::new() },
+            // A draft with faults may not be planned by.
+            burden: if row.was_published() || found.is_empty() {
+                burden(&protocol).into_iter().map(Into::into).collect()
+            } else {
+                Vec::new()
+            },
             faults: found.into_iter().map(|one| ProtocolFault { pointer: one.pointer, detail: one.detail }).collect(),
             published_at,
             in_force_from: published_at.and_then(|at| at.saturating_add(IN_FORCE_AFTER).ok()),
