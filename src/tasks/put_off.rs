@@ -72,11 +72,13 @@ impl PutOff {
             }
             Err(error) => error,
         };
-        // An outage, too, puts the subject off: if it is always this one that meets it, the next round does the others.
-        self.leave_out(subject, now);
         if error.is_outage() {
+            // If it is always this one that meets it, the next round does the others. Its pause does not grow: once the
+            // outage is over, nobody waits any longer.
+            self.pause(subject, now, false);
             return Err(error);
         }
+        self.leave_out(subject, now);
         metrics::counter!("afterglow_task_failures_total", "task" => self.task).increment(1);
         tracing::error!(task = self.task, %subject, %error, "background work fails for one subject; the others go on");
         Ok(None)
@@ -84,12 +86,16 @@ impl PutOff {
 
     /// Leaves out a subject for a while, of which nothing could be done.
     pub fn leave_out<K>(&self, subject: Id<K>, now: Timestamp) {
+        self.pause(subject, now, true);
+    }
+
+    fn pause<K>(&self, subject: Id<K>, now: Timestamp, grows: bool) {
         let subject = subject.uuid();
         let mut pauses = self.pauses();
         // What has not failed again for long is over, or gone.
         pauses.retain(|_, pause| now.duration_since(pause.until) < LONGEST);
         let last = pauses.get(&subject).map(|pause| pause.length);
-        let length = last.map_or(FIRST, |last| last.saturating_add(last).min(LONGEST));
+        let length = last.filter(|_| grows).map_or(FIRST, |last| last.saturating_add(last).min(LONGEST));
         if last.is_some() || pauses.len() < MOST {
             pauses.insert(subject, Pause { length, until: now.saturating_add(length).unwrap_or(now) });
         }
@@ -159,5 +165,15 @@ mod tests {
         let noted = put_off.note::<_, ()>(ann, after(0), Err(Error::Unavailable("the database is away")));
         assert!(matches!(noted, Err(Error::Unavailable(_))));
         assert!(put_off.holds(ann, after(0)));
+    }
+
+    #[test]
+    fn a_patient_waits_no_longer_after_an_outage_however_long_it_was() {
+        let (put_off, ann) = (PutOff::of("a task"), Id::<Patient>::from_uuid(Uuid::from_u128(1)));
+        for seconds in 0..3600 {
+            assert!(!put_off.holds(ann, after(seconds)), "{seconds}");
+            let noted = put_off.note::<_, ()>(ann, after(seconds), Err(Error::StorageFull));
+            assert!(matches!(noted, Err(Error::StorageFull)));
+        }
     }
 }
