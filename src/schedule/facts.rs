@@ -279,14 +279,18 @@ fn gives(protocols: &Protocols, prompt: &StoredPrompt, what: Prerequisite) -> bo
     rule.is_some_and(|rule| rule.gives.contains(&what))
 }
 
-/// Whether an infusion is so recent that a when-then plan may be asked about. Only then are responses searched.
+/// Whether a when-then plan may be asked about: an infusion is so recent, or a rule of a clinic asks that counts from
+/// something else than its end. Only then are responses searched.
 fn asks_about_a_plan(
     protocol: &Protocol,
     infusions: &[StoredDocument<Infusion, InfusionFacts>],
     now: Timestamp,
 ) -> bool {
-    let asking = protocol.rules.iter().filter(|rule| rule.requires.contains(&Prerequisite::IfThenResponse));
-    let last = asking.flat_map(Rule::days).max().map_or(0, i64::from);
+    let asking = || protocol.rules.iter().filter(|rule| rule.requires.contains(&Prerequisite::IfThenResponse));
+    if asking().any(|rule| !matches!(rule.anchor, Anchor::Day(_) | Anchor::AfterEnd { .. })) {
+        return true;
+    }
+    let last = asking().flat_map(Rule::days).max().map_or(0, i64::from);
     let time = ASKED_ABOUT.max(SignedDuration::from_hours(24 * (last + MOVED)));
     let mut ends = infusions.iter().filter_map(|stored| stored.doc.ended_at);
     ends.any(|end| now.duration_since(end) < time)

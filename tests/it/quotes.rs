@@ -99,6 +99,22 @@ async fn a_when_then_plan_is_asked_about_as_late_as_the_clinic_wants_it() {
 }
 
 #[actix_web::test]
+async fn a_when_then_plan_is_asked_about_before_a_session_that_comes_weeks_after_the_last_one() {
+    let app = TestApp::start().await;
+    let (admin, theo, ann, clinic) = clinic(&app).await;
+    let mut ours = content("Before the next one");
+    rule(&mut ours, "d10.habit")["anchor"] = json!({ "before_next_days": [2] });
+    let id = publishes(&admin, &clinic, ours).await;
+    choose(&admin, &clinic, json!({ "protocol_id": id })).await;
+    a_minute_later(&app).await;
+    ann.works(plan(&app, "the kettle boils", "breathe out")).await;
+    app.wait(SignedDuration::from_hours(24 * 40));
+    let session = planned_for(app.now() + SignedDuration::from_hours(24 * 4));
+    theo.put(&ann.of_theirs(&format!("/infusions/{}", new_id(&app))), session).send().await.created();
+    assert_eq!(prompt(&ann, "d10.habit").await["state"], "planned");
+}
+
+#[actix_web::test]
 async fn rule_a_plan_that_cannot_be_read_is_not_quoted() {
     let (app, _, ann) = day_five().await;
     ann.works(plan(&app, "the kettle boils", "breathe out")).await;
