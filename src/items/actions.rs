@@ -520,7 +520,7 @@ pub fn mark_opened<T: Item>(
     grants::receipts::opened(tx, access, (T::ENTITY, id.any()), ids)
 }
 
-/// Purges up to `most` items of a patient that were deleted thirty days before `now`: header, sections, revisions,
+/// Purges those of these items of a patient that were deleted thirty days before `now`: header, sections, revisions,
 /// receipts, grants, and the other rows of the kind that belong to them.
 ///
 /// # Errors
@@ -529,10 +529,10 @@ pub fn mark_opened<T: Item>(
 pub fn purge<T: Item>(
     tx: &mut Tx<'_>,
     planner: &dyn crate::changes::Planner,
-    patient: Id<Patient>,
-    (now, most): (Timestamp, i64),
+    (patient, ids): (Id<Patient>, &[Id<Any>]),
+    now: Timestamp,
 ) -> Result<usize> {
-    let old = T::Table::purge(tx, patient, now, most)?;
+    let old = T::Table::purge(tx, patient, ids, now)?;
     for (id, text) in &old {
         crate::care::write_scope::WriteScope::for_server(patient, None, now).run(tx, planner, |tx, access| {
             access.frees(Bytes { text: *text, comments: 0 });

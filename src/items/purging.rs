@@ -1,5 +1,6 @@
 //! The task that purges the deleted items of a kind that cannot be undeleted any more.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -9,11 +10,11 @@ use futures_util::future::BoxFuture;
 use super::actions::{Item, purge};
 use super::store::table::ItemTable;
 use crate::db::Tx;
-use crate::kernel::id::Patient;
+use crate::kernel::id::{Any, Patient};
 use crate::kernel::{Id, Result};
 use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun};
 
-/// The most items of one round, and of one unit.
+/// The most items of one round.
 const MOST: i64 = 100;
 
 /// Purges deleted items of the kind `T`, those of each patient in a unit.
@@ -34,11 +35,14 @@ impl<T: Item> Purging<T> {
 impl<T: Item + 'static> Purging<T> {
     async fn purge(&self, TaskRun { state, now, .. }: TaskRun<'_>, left_out: Vec<Id<Patient>>) -> Result<usize> {
         let list = move |tx: &mut Tx<'_>| <T::Table as ItemTable>::list_to_purge(tx, now, &left_out, MOST);
-        let patients = state.db.read(list).await?;
+        let mut of_patients: BTreeMap<Id<Patient>, Vec<Id<Any>>> = BTreeMap::new();
+        for (patient, id) in state.db.read(list).await? {
+            of_patients.entry(patient).or_default().push(id);
+        }
         let mut purged = 0;
-        for patient in patients {
+        for (patient, ids) in of_patients {
             let planner = Arc::clone(&state.planner);
-            let unit = state.db.write_bulk(move |tx| purge::<T>(tx, planner.as_ref(), patient, (now, MOST)));
+            let unit = state.db.write_bulk(move |tx| purge::<T>(tx, planner.as_ref(), (patient, ids.as_slice()), now));
             purged += self.put_off.note(patient, now, unit.await)?.unwrap_or_default();
         }
         Ok(purged)

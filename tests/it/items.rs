@@ -118,7 +118,7 @@ async fn a_third_kind_is_purged_with_its_revisions() {
         let state = &app.server.state;
         let (planner, patient, now) = (Arc::clone(&state.planner), ann.patient.parse().unwrap(), app.now());
         let unit = move |tx: &mut afterglow::db::Tx<'_>| {
-            purge::<Dreams>(tx, planner.as_ref(), patient, (now, 10))?;
+            purge::<Dreams>(tx, planner.as_ref(), (patient, &[id]), now)?;
             use afterglow::db::schema::revisions;
             let story: Option<Vec<u8>> = dreams::dreams::table
                 .filter(dreams::dreams::id.eq(id))
@@ -153,7 +153,8 @@ async fn a_third_kind_is_not_taken_for_an_entry_of_its_id() {
     app.wait(SignedDuration::from_hours(24 * 30 + 1));
     let state = &app.server.state;
     let (planner, patient, now) = (Arc::clone(&state.planner), ann.patient.parse().unwrap(), app.now());
-    let unit = move |tx: &mut afterglow::db::Tx<'_>| purge::<Dreams>(tx, planner.as_ref(), patient, (now, 10));
+    let purged: Id<Any> = id.parse().unwrap();
+    let unit = move |tx: &mut afterglow::db::Tx<'_>| purge::<Dreams>(tx, planner.as_ref(), (patient, &[purged]), now);
     assert_eq!(state.db.write(unit).await.unwrap(), 1);
     let left = ann.entry(&id).await.ok();
     assert_eq!((left.text("/text/title"), &left.body["seen_by"]), ("Lake".to_owned(), &seen));

@@ -99,12 +99,17 @@ pub trait ItemTable: 'static {
         linked: Option<&'static str>,
         most: i64,
     ) -> Result<Vec<(Id<Any>, Part)>>;
-    /// Lists the patients of items that could be undeleted until `now` at the latest, of the `most` that have waited
-    /// longest but for those of the patients in `left_out`.
-    fn list_to_purge(tx: &mut Tx<'_>, now: Timestamp, left_out: &[Id<Patient>], most: i64) -> Result<Vec<Id<Patient>>>;
-    /// Purges the content of up to `most` items of a patient that could be undeleted until `now` at the latest, and
-    /// returns the bytes that each had. The row stays, so that devices still learn of the deletion.
-    fn purge(tx: &mut Tx<'_>, patient: Id<Patient>, now: Timestamp, most: i64) -> Result<Vec<(Id<Any>, i64)>>;
+    /// Lists the `most` items that could be undeleted until `now` at the latest and have waited longest, but for those
+    /// of the patients in `left_out`.
+    fn list_to_purge(
+        tx: &mut Tx<'_>,
+        now: Timestamp,
+        left_out: &[Id<Patient>],
+        most: i64,
+    ) -> Result<Vec<(Id<Patient>, Id<Any>)>>;
+    /// Purges the content of those items of a patient among `ids` that could be undeleted until `now` at the latest,
+    /// and returns the bytes that each had. The row stays, so that devices still learn of the deletion.
+    fn purge(tx: &mut Tx<'_>, patient: Id<Patient>, ids: &[Id<Any>], now: Timestamp) -> Result<Vec<(Id<Any>, i64)>>;
 }
 
 /// Declares the table of a kind of item: a type with [`ItemTable`] from the `diesel` table, the columns of its sections
@@ -352,24 +357,21 @@ macro_rules! item_table {
                     now: ::jiff::Timestamp,
                     left_out: &[Id<Patient>],
                     most: i64,
-                ) -> Result<Vec<Id<Patient>>> {
-                    let mut patients: Vec<Id<Patient>> = $table::table
+                ) -> Result<Vec<(Id<Patient>, Id<Any>)>> {
+                    Ok($table::table
                         .filter($table::purge_at.le(At(now)))
                         .filter($table::patient_id.ne_all(left_out.to_vec()))
                         .order($table::purge_at)
                         .limit(most)
-                        .select($table::patient_id)
-                        .load(tx.conn())?;
-                    patients.sort_unstable();
-                    patients.dedup();
-                    Ok(patients)
+                        .select(($table::patient_id, $table::id))
+                        .load(tx.conn())?)
                 }
 
                 fn purge(
                     tx: &mut Tx<'_>,
                     patient: Id<Patient>,
+                    ids: &[Id<Any>],
                     now: ::jiff::Timestamp,
-                    most: i64,
                 ) -> Result<Vec<(Id<Any>, i64)>> {
                     let length = ::diesel::dsl::sql::<::diesel::sql_types::BigInt>(concat!(
                         "CAST(length(meta)",
@@ -378,9 +380,8 @@ macro_rules! item_table {
                     ));
                     let old: Vec<(Id<Any>, i64)> = $table::table
                         .filter($table::patient_id.eq(patient))
+                        .filter($table::id.eq_any(ids.iter().copied()))
                         .filter($table::purge_at.le(At(now)))
-                        .order($table::purge_at)
-                        .limit(most)
                         .select(($table::id, length))
                         .load(tx.conn())?;
                     let nothing: Option<Vec<u8>> = None;
