@@ -99,7 +99,9 @@ impl InfusionFacts {
     pub fn create(draft: InfusionDraft, by: Id<Account>, source: Source, now: Timestamp) -> Result<Self> {
         let mut fields = Fields::new();
         fields.check(draft.status.is_live(), "/status", "a new infusion is `planned` or `completed`");
-        check_planned_start(&mut fields, &draft, now);
+        let past = draft.planned_start.is_some_and(|start| start < shift(now, -LONGEST));
+        let planned = draft.status == InfusionStatus::Planned;
+        fields.check(!(planned && past), "/planned_start", "is more than 12 hours ago: record it as completed");
         let creation = Some(Creation::of(&draft)?);
         Ok(Self { creation, ..Self::checked(fields, draft, by, source, now)? })
     }
@@ -116,11 +118,7 @@ impl InfusionFacts {
         }
         let Self { clinic, reported, same_as, creation, history, .. } = self.clone();
         let of_clinic = self.of_clinic || source == Source::Clinic;
-        let mut fields = Fields::new();
-        if draft.planned_start != self.planned_start {
-            check_planned_start(&mut fields, &draft, now);
-        }
-        let checked = Self::checked(fields, draft, by, source, now)?;
+        let checked = Self::checked(Fields::new(), draft, by, source, now)?;
         let next = Self { of_clinic, clinic, reported, same_as, creation, history, ..checked };
         // A cancelled infusion stays as it is. Cancelling it again changes nothing.
         if !may && (Self { recorded_by: self.recorded_by, ..next.clone() }) != *self {
@@ -345,13 +343,6 @@ pub fn clash<'a>(
                 && new.overlaps(facts)
         })
         .map(|(other, _)| other)
-}
-
-/// Checks that a session is not planned for the past: its planned end would be taken for the end at once.
-fn check_planned_start(f: &mut Fields, draft: &InfusionDraft, now: Timestamp) {
-    let past = draft.planned_start.is_some_and(|start| start < shift(now, -LONGEST));
-    let planned = draft.status == InfusionStatus::Planned;
-    f.check(!(planned && past), "/planned_start", "is more than 12 hours ago: record it as completed");
 }
 
 fn check_times(f: &mut Fields, draft: &InfusionDraft, now: Timestamp) {
