@@ -41,7 +41,7 @@ type PassphraseParts = (web::Data<State>, web::Data<Passwords>);
 #[serde(deny_unknown_fields)]
 struct RequestPassphraseReset {
     /// The account's address.
-    #[schema(format = "email", max_length = 254, example = "ann@example.org")]
+    #[schema(format = "idn-email", max_length = 254, example = "ann@example.org")]
     email: String,
 }
 
@@ -83,7 +83,7 @@ struct ChangePassphrase {
 #[serde(deny_unknown_fields)]
 struct ChangeEmail {
     /// The new address.
-    #[schema(format = "email", max_length = 254, example = "ann@example.org")]
+    #[schema(format = "idn-email", max_length = 254, example = "ann@example.org")]
     email: String,
     /// The present passphrase.
     #[schema(format = "password", example = "a quiet river at dawn")]
@@ -159,7 +159,7 @@ struct ProfileView {
     #[schema(example = "en")]
     locale: String,
     /// The e-mail address for log-in and for letters.
-    #[schema(format = "email", example = "ann@example.org")]
+    #[schema(format = "idn-email", example = "ann@example.org")]
     email: String,
     /// Whether the address was proved to be the person's. Only then a forgotten passphrase is reset by a letter.
     email_verified: bool,
@@ -168,7 +168,7 @@ struct ProfileView {
     lock: bool,
     /// The address that takes the place of the present one once it is proved.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, format = "email", example = "ann.walker@example.org")]
+    #[schema(nullable = false, format = "idn-email", example = "ann.walker@example.org")]
     pending_email: Option<String>,
     /// The tag of the shown state, for `If-Match`: the same as in the header `ETag`.
     #[schema(value_type = String, example = "\"v3\"")]

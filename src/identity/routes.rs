@@ -46,7 +46,7 @@ pub(crate) type SessionParts = (web::Data<State>, web::Data<Passwords>, web::Dat
 #[serde(deny_unknown_fields)]
 struct LogIn {
     /// The account's address.
-    #[schema(format = "email", max_length = 254, example = "ann@example.org")]
+    #[schema(format = "idn-email", max_length = 254, example = "ann@example.org")]
     email: String,
     /// Its passphrase.
     #[schema(format = "password", example = "a quiet river at dawn")]

@@ -65,7 +65,7 @@ struct EmergencyAccess {
     name: Option<String>,
     /// The patient's address.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, format = "email", example = "ann@example.org")]
+    #[schema(nullable = false, format = "idn-email", example = "ann@example.org")]
     email: Option<String>,
 }
 

@@ -36,7 +36,7 @@ pub(super) struct CreateInvitation {
     #[schema(nullable = false, min_length = 1, max_length = 120, example = "Ann Walker")]
     name: Option<String>,
     /// The invited person's address. The code then works for it alone.
-    #[schema(nullable = false, format = "email", max_length = 254, example = "ann@example.org")]
+    #[schema(nullable = false, format = "idn-email", max_length = 254, example = "ann@example.org")]
     email: Option<String>,
     /// The clinic; required for inviters who work at several.
     #[schema(nullable = false)]

@@ -41,7 +41,7 @@ pub(super) struct SetUp {
     #[schema(min_length = 1, max_length = 120, example = "Ada Keller")]
     name: String,
     /// The admin's address.
-    #[schema(format = "email", max_length = 254, example = "ada@lakeside.example")]
+    #[schema(format = "idn-email", max_length = 254, example = "ada@lakeside.example")]
     email: String,
     /// 15 to 256 characters.
     #[schema(format = "password", min_length = 15, max_length = 256, example = "a quiet river at dawn")]
@@ -67,7 +67,7 @@ pub(super) struct Register {
     #[schema(min_length = 1, max_length = 120, example = "Ann Walker")]
     name: String,
     /// The address to log in with; the invitation's own, if it was bound to one.
-    #[schema(format = "email", max_length = 254, example = "ann@example.org")]
+    #[schema(format = "idn-email", max_length = 254, example = "ann@example.org")]
     email: String,
     /// 15 to 256 characters.
     #[schema(format = "password", min_length = 15, max_length = 256, example = "a quiet river at dawn")]

@@ -56,7 +56,7 @@ struct ResetCredential {
     #[schema(example = "7K2M-9XQ4-T0VB-HS3D")]
     code: String,
     /// The address of the account.
-    #[schema(format = "email", max_length = 254, example = "thea@lakeside.example")]
+    #[schema(format = "idn-email", max_length = 254, example = "thea@lakeside.example")]
     email: String,
     /// The new passphrase, 15 to 256 characters.
     #[schema(format = "password", min_length = 15, max_length = 256, example = "a quiet river at dawn")]
