@@ -378,9 +378,14 @@ fn merge_all<T: Merges>(
     if let Some(content) = checked {
         return Ok(Outcome { content, conflicts, warnings });
     }
-    // What does not fit together is for a person to decide.
+    // What does not fit together is for a person to decide; a header alone is never a conflict.
     let sent = sends.sections.iter().enumerate().filter(|(_, sent)| **sent).map(|(place, _)| place);
-    Ok(Outcome { content: before.clone(), conflicts: sent.collect(), warnings })
+    let conflicts: Vec<_> = sent.collect();
+    if sends.header && conflicts.is_empty() {
+        let detail = "does not fit what another device has changed, and stays as it is there".to_owned();
+        warnings.push(FieldError { pointer: "/header".to_owned(), detail });
+    }
+    Ok(Outcome { content: before.clone(), conflicts, warnings })
 }
 
 /// Whether a section had this value after the version that the phone began with: it was sent before, and the server has

@@ -108,6 +108,7 @@ mod pushes;
 mod push_generated;
 mod push_kinds;
 mod push_limits;
+mod push_meanwhile;
 mod put_off;
 mod pyotp;
 mod queries;
