@@ -50,16 +50,18 @@ impl Parts {
     }
 }
 
-/// Finds an item as it was in `version`; as it is now if its words went for good since.
+/// Finds an item as it was in `version`, a tombstone if that was one; as it is now if its words went for good since.
 fn at<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Any>, version: i64) -> Result<Option<Numbered>> {
     let Some(row) = T::Table::find(tx, access, id)? else { return Ok(None) };
     if row.version == version || row.is_gone(access.now()) {
         return shown::<T>(tx, access, row).map(Some);
     }
+    let made = changes::list_of(tx, access.patient(), T::ENTITY, id, version - 1, 1)?;
+    let deletion = made.first().filter(|made| made.version == version && made.op == changes::Op::Delete);
     let row = match items::parts_at::<T, _>(tx, access, &row, version) {
         // It was purged, and a phone that still had it has sent it again.
         Err(Error::NotFound) => row,
-        parts => ItemRow { version, parts: parts?, deleted_at: None, ..row },
+        parts => ItemRow { version, parts: parts?, deleted_at: deletion.map(|made| made.at), ..row },
     };
     shown::<T>(tx, access, row).map(Some)
 }

@@ -26,3 +26,17 @@ async fn a_patient_is_told_that_a_response_stays_a_draft_because_another_phone_t
         (&json!("draft"), &json!("/header"))
     );
 }
+
+#[actix_web::test]
+async fn a_phone_that_asks_again_hears_of_the_deletion_that_it_was_told_of_though_the_entry_is_back() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let id = ann.writes(reflection("Lake")).await;
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 1, json!({ "op": "delete" }))).await, "applied");
+    let tags = mutation(&ann, "entry", &id, 1, json!({ "tags": ["late"] }));
+    let told = ann.pushes(&tags).await;
+    assert_eq!((&told["status"], &told["item"]["deleted"]), (&json!("merged"), &json!(true)));
+    is(&ann.pushes(&mutation(&ann, "entry", &id, 2, json!({ "op": "undelete" }))).await, "applied");
+    let again = ann.pushes(&tags).await;
+    assert_eq!((&again["status"], &again["item"]), (&json!("replayed"), &told["item"]), "both answers are equal");
+}
