@@ -369,6 +369,25 @@ async fn the_patients_report_of_an_infusion_is_merged_field_by_field() {
 }
 
 #[actix_web::test]
+async fn a_patient_who_changes_what_was_cancelled_is_told_its_state_and_what_it_allows() {
+    let app = TestApp::start().await;
+    let (_, ann) = two(&app).await;
+    let id = new_id(&app);
+    let put = |base: i64, fields: Value| mutation(&ann, "infusion", &id, base, json!({ "fields": fields }));
+    is(&ann.pushes(&put(0, crate::support::people::completed(app.now()))).await, "applied");
+    is(&ann.pushes(&put(1, json!({ "status": "cancelled" }))).await, "applied");
+    let late = put(2, json!({ "dose_mg": 40.0 }));
+    // Sent again, it is refused in the same words.
+    for _ in 0..2 {
+        let problem = ann.pushes(&late).await["problem"].clone();
+        assert_eq!(
+            (&problem["code"], &problem["state"], &problem["allowed"]),
+            (&json!("state_conflict"), &json!("cancelled"), &json!([]))
+        );
+    }
+}
+
+#[actix_web::test]
 async fn the_clinics_record_stands_over_what_the_patient_says_and_that_is_kept_beside_it() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;

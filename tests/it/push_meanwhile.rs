@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::push::changes;
 use crate::support::app::TestApp;
 use crate::support::journal::{reflection, two};
 use crate::support::phone::{is, mutation};

@@ -209,6 +209,14 @@ struct MutationProblem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<ProblemField>,
+    /// The state of the thing that does not allow the step, as its view names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "cancelled")]
+    state: Option<&'static str>,
+    /// The operations (`operationId`) that the patient may do on the thing in that state. Beside `state`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>, nullable = false, example = json!(["end_infusion"]))]
+    allowed: Option<Vec<&'static str>>,
     /// The infusion that an `infusion_overlaps` names.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -243,6 +251,8 @@ impl From<&Error> for MutationProblem {
             title,
             detail,
             errors,
+            state,
+            allowed,
             conflicting_id,
             document,
             document_version,
@@ -257,6 +267,8 @@ impl From<&Error> for MutationProblem {
             title,
             detail,
             errors,
+            state,
+            allowed,
             conflicting_id,
             document,
             document_version,
