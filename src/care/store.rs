@@ -23,8 +23,8 @@ pub use emergencies::{
     list_emergencies, list_in_emergency, list_open_emergencies, update_emergency,
 };
 pub use links::{
-    Link, LinkRow, PatientRow, count_live_links, count_patients, find_link, find_link_of, find_link_with,
-    find_linked_therapist, find_live_link, find_patient, hold_all_links_of, hold_link, hold_links_at,
+    Link, LinkRow, PatientRow, count_live_links, count_patients, find_link, find_link_for, find_link_of,
+    find_link_with, find_linked_therapist, find_live_link, find_patient, hold_all_links_of, hold_link, hold_links_at,
     hold_links_between, hold_links_of, insert_link, list_active_links, list_clinics_of, list_linked,
     list_links_of_patient, list_links_of_therapist, list_patients_at, list_roster, mark_active, mark_ended,
 };

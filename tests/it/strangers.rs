@@ -7,7 +7,9 @@ use serde_json::json;
 
 use crate::statements::{heard_with_values, listen};
 use crate::support::app::{Call, TestApp, new_id};
+use crate::support::journal::reflection;
 use crate::support::people::{Clinic, Person};
+use crate::support::phone::{is, mutation};
 use crate::support::protocols::{at, clinic_of, content, publishes};
 use crate::support::world::{another_clinic, away, emergency};
 
@@ -77,6 +79,22 @@ async fn a_patient_who_answers_the_transfer_of_another_patients_link_has_none_lo
     let ran = refused(&app, accepts(&bea)).await;
     assert_eq!(telling(&ran, &[&link], &ids_of(&bea)), NOTHING);
     assert_eq!(accepts(&ann).send().await.ok().body["state"], "accepted");
+}
+
+#[actix_web::test]
+async fn a_patient_who_writes_into_the_thread_of_another_patient_has_no_link_looked_up() {
+    let (Clinic { app, link, .. }, _, _, bea) = neighbours().await;
+    let entry = bea.writes(reflection("Lake")).await;
+    let words = json!({ "body": "Are you there?", "thread_id": link });
+    heard_with_values(&app);
+    bea.says(&bea.my(&format!("/entries/{entry}/comments")), words).send().await.expect(422);
+    let put = heard_with_values(&app);
+    let words = json!({ "entry_id": entry, "thread_id": link, "body": "Are you there?" });
+    is(&bea.pushes(&mutation(&bea, "comment", &new_id(&app), 0, words)).await, "merged");
+    for ran in [put, heard_with_values(&app)] {
+        assert!(ran.iter().any(|text| text.contains(&link)), "{ran:#?}");
+        assert_eq!(telling(&ran, &[&link], &ids_of(&bea)), NOTHING);
+    }
 }
 
 #[actix_web::test]

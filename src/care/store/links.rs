@@ -153,6 +153,13 @@ pub fn find_link(tx: &mut Tx<'_>, id: Id<CareLink>) -> Result<Option<Link>> {
     Ok(links_of(tx, found)?.pop())
 }
 
+/// Finds a link of the patient by its id. That of another patient is not read.
+pub fn find_link_for<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<CareLink>) -> Result<Option<Link>> {
+    let own = care_links::patient_id.eq(access.patient());
+    let found: Vec<Found> = links!(care_links::id.eq(id)).filter(own).load(tx.conn())?;
+    Ok(links_of(tx, found)?.pop())
+}
+
 /// Finds a link by its id, if `account` is one of its two sides. The row of the link says so, and its patient is read
 /// for them alone: who is neither side waits as long for the answer as for a link that is not there.
 pub fn find_link_of(tx: &mut Tx<'_>, id: Id<CareLink>, account: Id<Account>) -> Result<Option<Link>> {

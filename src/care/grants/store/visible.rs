@@ -84,8 +84,7 @@ pub fn visible<A>(
 
 /// Whether a link that is not the caller's is an active one of the patient.
 fn is_active<A>(tx: &mut Tx<'_>, access: &Access<A>, link: Id<CareLink>) -> Result<bool> {
-    let link = store::find_link(tx, link)?;
-    Ok(link.is_some_and(|link| link.patient == access.patient() && link.state == LinkState::Active))
+    Ok(store::find_link_for(tx, access, link)?.is_some_and(|link| link.state == LinkState::Active))
 }
 
 /// Returns the open sections of the items whose rows fit their MACs. Most items are of few grants, so a grant and its
