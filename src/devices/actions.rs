@@ -52,7 +52,7 @@ pub fn put_device(
     let (session_id, now) = (session_of(access)?, At(access.now()));
     let reach = reach_key(vault, access.patient(), doc.push.as_ref());
     if let Some(reach) = &reach {
-        store::retire_others(tx, id, reach, access.now())?;
+        store::retire_others(tx, (access.patient(), id), reach, access.now())?;
     }
     let Some(row) = store::find(tx, access, id)? else {
         limits::DEVICES.admit(store::count(tx, access)?)?;

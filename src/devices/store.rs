@@ -149,13 +149,15 @@ pub fn update(
     Ok(row)
 }
 
-/// Retires every other device, of any patient, with the address of this keyed hash. Of devices that take one address at
-/// once, the last one keeps it: the address is held until the unit ends.
+/// Retires every device with the address of this keyed hash but `keep`, of any patient: an app may name its phone alike
+/// for several. Of devices that take one address at once, the last one keeps it: the address is held until the unit
+/// ends.
 ///
 /// Spans patients: rests on the partial index `devices_reach`.
-pub fn retire_others(tx: &mut Tx<'_>, keep: Id<Device>, reach: &[u8], now: Timestamp) -> Result<()> {
+pub fn retire_others(tx: &mut Tx<'_>, keep: (Id<Patient>, Id<Device>), reach: &[u8], now: Timestamp) -> Result<()> {
     hold_name(tx, "push address", reach)?;
-    let same = devices::table.filter(devices::reach_key.eq(reach)).filter(devices::id.ne(keep));
+    let others = devices::patient_id.ne(keep.0).or(devices::id.ne(keep.1));
+    let same = devices::table.filter(devices::reach_key.eq(reach)).filter(others);
     diesel::update(same)
         .set((devices::retired_at.eq(Some(At(now))), devices::reach_key.eq(None::<Vec<u8>>)))
         .execute(tx.conn())?;

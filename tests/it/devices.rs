@@ -120,6 +120,20 @@ async fn on_a_phone_that_two_people_share_the_address_belongs_to_who_named_it_la
 }
 
 #[actix_web::test]
+async fn on_a_phone_that_two_patients_share_under_one_id_who_named_it_last_is_reached() {
+    let Clinic { app, ann, therapist, .. } = Clinic::open().await;
+    let ben = app.patient(&therapist, "Ben Roth").await;
+    let id = new_id(&app);
+    ann.put(&path(&ann, &id), phone("shared")).send().await.created();
+    ben.put(&path(&ben, &id), phone("shared")).send().await.created();
+    let device: Id<Device> = id.parse().unwrap();
+    assert_eq!(stored(&app, &ann).await, [(device, true)], "nothing of hers goes to the phone that he has");
+    assert_eq!(stored(&app, &ben).await, [(device, false)]);
+    ann.put(&path(&ann, &id), phone("shared")).send().await.ok();
+    assert_eq!((stored(&app, &ann).await, stored(&app, &ben).await), (vec![(device, false)], vec![(device, true)]));
+}
+
+#[actix_web::test]
 async fn an_address_in_another_spelling_is_the_same_address() {
     let Clinic { app, ann, therapist, .. } = Clinic::open().await;
     let ben = app.patient(&therapist, "Ben Roth").await;
