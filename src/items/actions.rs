@@ -222,9 +222,22 @@ pub fn revive<T: Item>(
     T::Table::mark_deleted(tx, access, &row)?;
     T::on_stored(tx, access, id, (None, content))?;
     access.record_feeding(tx, Change::new(T::ENTITY, row.id, version, Op::Undelete), FeedsPlan::Never)?;
-    grants::drop_item(tx, access, T::grants(), row.id)?;
     access.feed_plan(T::on_changed(tx, access, id, (None, content))?);
+    close::<T>(tx, access, row.id)?;
     Ok(row)
+}
+
+/// Takes an item that has come back from a deletion with other content out of every grant. It comes after the
+/// consequences of that content, which let a rule of sharing open what is new to it.
+///
+/// # Errors
+///
+/// When the database cannot be written.
+pub fn close<T: Item>(tx: &mut Tx<'_>, access: &Access<Write>, id: Id<Any>) -> Result<()> {
+    grants::drop_item(tx, access, T::grants(), id)?;
+    // The plan asks whether there is something that nobody else may read.
+    access.feed_plan(FeedsPlan::Perhaps);
+    Ok(())
 }
 
 /// Returns the revisions of a section that came after `version` and were replaced since, the newest first: at most a

@@ -240,7 +240,8 @@ fn write<T: Merges>(
     mutation: &Mutation,
 ) -> Result<Done> {
     let words = T::WORDS.iter().any(|name| mutation.members.get(*name).is_some_and(|value| !value.is_null()));
-    if row.deleted_at.is_some() {
+    let was_deleted = row.deleted_at.is_some();
+    if was_deleted {
         if !words {
             // Times and tags of what was deleted are of no use to anybody: it stays as it is.
             return stored::<T>(tx, access, row, true, Vec::new());
@@ -285,6 +286,10 @@ fn write<T: Merges>(
             access.attempt(tx, |tx| items::change::<T>(tx, access, &row, (&old, &before, &after)))
         })?
     };
+    // The same words may end a draft or change a kind, by which a rule of sharing would open it again.
+    if was_deleted {
+        items::close::<T>(tx, access, row.id)?;
+    }
     // The phone has seen more than a restored server has: what it saw to be there, it states to be there.
     let row = if ahead { items::restate::<T>(tx, access, row)? } else { row };
     if names.is_empty() {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::push::changes;
 use crate::support::app::{TestApp, new_id};
 use crate::support::journal::{grant, reflection, two, with};
-use crate::support::people::Person;
+use crate::support::people::{Person, again};
 use crate::support::phone::{is, mutation};
 
 /// The `seq` of a page that a phone pulls now.
@@ -340,6 +340,39 @@ async fn i11_what_came_back_from_deletion_is_not_opened_by_a_share_from_before()
     let now = seen(&ann).await;
     is(&ann.pushes(&share(&ann, &new_id(&app), now, grant(&other, &["text"], &theo))).await, "applied");
     assert_eq!(theo.finds(&ann).await, [other]);
+}
+
+/// With the words comes what makes a rule look at an entry anew: the end of a draft, another kind, all that was purged.
+#[actix_web::test]
+async fn i11_words_that_come_back_from_deletion_are_not_opened_by_a_rule() {
+    let (app, theo, _, ann) = three().await;
+    ann.put(&ann.my(&format!("/grants/{}", new_id(&app))), rule("reflection", &theo)).send().await.created();
+    let draft = ann.writes(with(reflection("Lake"), json!({ "status": "draft" }))).await;
+    let note = ann.writes(with(reflection("Sea"), json!({ "kind": "note" }))).await;
+    let purged = ann.writes(reflection("Tree")).await;
+    assert_eq!(theo.finds(&ann).await, [purged.as_str()]);
+    for entry in [&draft, &note, &purged] {
+        ann.delete(&ann.my(&format!("/entries/{entry}"))).send().await.no_content();
+    }
+    // A phone that was offline knows nothing of the deletions.
+    let words = |header: Value| json!({ "header": header, "text": { "body": "More." } });
+    let ended = words(json!({ "status": "done" }));
+    is(&ann.pushes(&mutation(&ann, "entry", &draft, 1, ended)).await, "merged");
+    let other_kind = words(json!({ "kind": "reflection" }));
+    is(&ann.pushes(&mutation(&ann, "entry", &note, 1, other_kind)).await, "merged");
+    assert!(theo.finds(&ann).await.is_empty());
+    app.wait(SignedDuration::from_hours(31 * 24));
+    let whole = words(json!({ "kind": "reflection", "occurred_at": "2026-03-10T08:30:00+01:00" }));
+    is(&ann.pushes(&mutation(&ann, "entry", &purged, 0, whole)).await, "merged");
+    for entry in [&draft, &note, &purged] {
+        let back = ann.entry(entry).await.ok().body;
+        assert_eq!((&back["status"], &back["text"]["body"]), (&json!("done"), &json!("More.")));
+    }
+    let theo = again(&app, "Theo Brandt").await;
+    assert!(theo.finds(&ann).await.is_empty());
+    // What is new falls under the rule as before.
+    let new = ann.writes(reflection("Pier")).await;
+    assert_eq!(theo.finds(&ann).await, [new]);
 }
 
 #[actix_web::test]
