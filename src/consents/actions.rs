@@ -43,7 +43,8 @@ pub fn give(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewConsent) -> Result
     })
 }
 
-/// Withdraws a consent, and ends at once what it covers. A second time changes nothing.
+/// Withdraws a consent, and ends at once what it covers. A second time changes nothing. Where a row does not open it may
+/// have given the consent: what that covers ends then too, and there is nothing of it that the record could repeat.
 ///
 /// # Errors
 ///
@@ -55,12 +56,16 @@ pub fn withdraw(tx: &mut Tx<'_>, access: &Access<Write>, document: &Document) ->
     }
     access.lock(tx)?;
     let all = store::read(tx, access)?;
-    let known = all.find(document.key).ok_or(Error::NotFound)?;
-    if known.standing == Standing::Withdrawn {
-        tx.follow_up();
-        return Ok(());
+    match all.find(document.key) {
+        Some(known) if known.standing == Standing::Withdrawn => {
+            tx.follow_up();
+            return Ok(());
+        }
+        Some(known) => add(tx, access, &all, (&known.doc, true), Op::Update)?,
+        // As after a withdrawal: a repetition is answered once what has ended stands in the revocation ledger.
+        None if all.unclear => tx.follow_up(),
+        None => return Err(Error::NotFound),
     }
-    add(tx, access, &all, (&known.doc, true), Op::Update)?;
     match document.covers {
         Covers::Sharing => {
             let mut open = grant_rows::list_keys(tx, access)?;

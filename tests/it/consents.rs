@@ -279,3 +279,23 @@ async fn a_row_that_was_changed_lets_nobody_share() {
     shares(&ann, &entry, &theo).await.created();
     assert_eq!(list(&ann, &ann.my("/consents")).await[0]["state"], "given");
 }
+
+#[actix_web::test]
+async fn a_consent_of_which_the_row_was_changed_can_be_withdrawn() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let entry = ann.writes(reflection("Lake")).await;
+    ann.agrees("sharing").await;
+    shares(&ann, &entry, &theo).await.created();
+    let mut sql = Sql::open(&app.database.backend);
+    // Nobody can say any more what it was that she agreed to.
+    sql.run("UPDATE consents SET withdrawn = TRUE");
+    assert_eq!(theo.finds(&ann).await, [entry.as_str()]);
+    for _ in 0..2 {
+        ann.withdraws("sharing").await;
+        assert!(theo.finds(&ann).await.is_empty());
+    }
+    needs_consent(shares(&ann, &entry, &theo).await);
+    ann.agrees("sharing").await;
+    shares(&ann, &entry, &theo).await.created();
+}
