@@ -124,6 +124,24 @@ async fn what_was_said_before_can_be_read_and_brought_back_and_is_then_open_to_n
 }
 
 #[actix_web::test]
+async fn a_done_exercise_does_not_go_back_to_a_time_when_it_lacked_a_required_answer() {
+    let (ann, _) = two().await;
+    let id = ann
+        .works(json!({
+            "exercise_key": "music-relisten", "exercise_version": 1, "status": "draft",
+            "occurred_at": "2026-03-10T18:30:00+01:00", "answers": { "track": "The second one" },
+        }))
+        .await;
+    ann.resumes(&id, json!({ "status": "done", "answers": { "track": "The last one", "seated": true } })).await;
+    let path = ann.my(&format!("/exercise-responses/{id}"));
+    let back = ann.act(&format!("{path}/revisions/1/restore")).if_match("\"v2\"").send().await.refused("invalid");
+    assert_eq!(back.text("/errors/0/pointer"), "/answers/seated");
+    let rated = ann.resumes(&id, json!({ "distress": { "after": 3 } })).await;
+    assert_eq!(rated.body["answers"], json!({ "track": "The last one", "seated": true }));
+    ann.resumes(&id, json!({ "answers": { "track": "The second one" } })).await;
+}
+
+#[actix_web::test]
 async fn what_was_deleted_can_be_brought_back_for_thirty_days() {
     let (ann, tess) = two().await;
     let id = ann.works(habit(json!({}))).await;
