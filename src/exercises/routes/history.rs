@@ -84,7 +84,7 @@ pub(super) async fn get_response_revision(
 /// Restore a revision of an exercise response
 ///
 /// The content of that version becomes the newest version. It is then open to nobody but the patient: earlier grants no
-/// longer open it. A done response stays done. `If-Match` is heeded and not required.
+/// longer open it. A done response stays done. It needs `If-Match`, unless nothing changes.
 #[utoipa::path(tag = "exercises",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("response_id" = Uuid, Path, description = "The response"),

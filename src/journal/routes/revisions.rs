@@ -88,7 +88,7 @@ pub(super) async fn get_revision(door: Door<Unlocked<Own>>, path: PathOf<(Id<Ent
 /// Restore a revision
 ///
 /// The content of that version becomes the newest version. It is then open to nobody but the patient: earlier grants no
-/// longer open it. A done entry stays done. `If-Match` is heeded and not required.
+/// longer open it. A done entry stays done. It needs `If-Match`, unless nothing changes.
 #[utoipa::path(tag = "journal",
     params(("patient_id" = PatientRef, Path, description = "`me`, or your own id"),
         ("entry_id" = Uuid, Path, description = "The entry"),
