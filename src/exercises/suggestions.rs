@@ -78,8 +78,9 @@ impl Sources {
             let header = open_header::<Responses>(keys, patient, *id, part);
             let Some(header) = Error::skip_damaged(header)? else { continue };
             let on = header.circumstances.local_date(|at| settings.zone_at(at));
-            // A date in the future comes from a fast clock and is ignored.
-            if on <= today {
+            // A date in the future comes from a fast clock and is ignored, or from a phone in another zone.
+            if on <= today || header.circumstances.occurred_at <= now {
+                let on = on.min(today);
                 let last = done.entry(header.exercise_key).or_insert(on);
                 *last = on.max(*last);
             }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{id_of, new_id};
 use crate::support::exercises::{grant_response, work};
+use crate::support::journal::with;
 use crate::support::people::{Clinic, Person};
 
 /// A clinic with a therapist, and a patient of theirs.
@@ -334,6 +335,26 @@ async fn a_suggestion_says_why_in_words() {
     for wrong in ["minutes=0", "minutes=241", "limit=23", "limit=0", "mood=low"] {
         ann.get(&ann.my(&format!("/exercises/suggested?{wrong}"))).send().await.refused("invalid");
     }
+}
+
+#[actix_web::test]
+async fn what_a_traveller_has_just_done_was_done_today_though_their_phone_has_the_next_date() {
+    let (ann, _) = two().await;
+    // 21:00 in Berlin, where her settings have her, and 09:00 of the next day where her phone is.
+    ann.app.wait(SignedDuration::from_hours(12));
+    let now = ann.app.now();
+    ann.works(habit(json!({ "occurred_at": now.to_string(), "zone": "Pacific/Auckland" }))).await;
+    // A fast clock says nothing of today.
+    let ahead = now + SignedDuration::from_hours(48);
+    ann.works(with(work(), json!({ "occurred_at": ahead.to_string(), "zone": "Pacific/Auckland" }))).await;
+    let list = ann.get(&ann.my("/exercises")).send().await.ok();
+    let days = |key: &str| {
+        let one = list.items().iter().find(|one| one["exercise"]["key"] == key);
+        one.unwrap_or_else(|| panic!("no {key}"))["days_since_done"].clone()
+    };
+    assert_eq!((days("if-then-habit"), days("leaves-defusion")), (json!(0), Value::Null));
+    let suggested = ann.get(&ann.my("/exercises/suggested?limit=22")).send().await.ok();
+    assert!(suggested.items().iter().all(|one| one["exercise"]["key"] != "if-then-habit"));
 }
 
 #[actix_web::test]
