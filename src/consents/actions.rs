@@ -43,8 +43,8 @@ pub fn give(tx: &mut Tx<'_>, access: &Access<Write>, new: &NewConsent) -> Result
     })
 }
 
-/// Withdraws a consent, and ends at once what it covers. A second time changes nothing. Where a row does not open it may
-/// have given the consent: what that covers ends then too, and there is nothing of it that the record could repeat.
+/// Withdraws a consent, and ends at once what it covers. A second time changes nothing. Where a row does not open, it
+/// may have given the consent: what that covers ends too, and there is nothing that the record could repeat.
 ///
 /// # Errors
 ///

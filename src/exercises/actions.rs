@@ -21,9 +21,9 @@ const NOT_YOUR_PROMPT: &str = "is not a prompt of yours";
 impl Item for Responses {
     type Table = ResponseTable;
 
-    /// Refuses a change of the exercise, a done response without a required answer, new links to prompts and assignments
-    /// that are not the patient's, and the beginning of an exercise that is not offered. A response with content is kept,
-    /// whatever is offered.
+    /// Refuses a change of the exercise, a done response without a required answer, new links to prompts and
+    /// assignments that are not the patient's, and the beginning of an exercise that is not offered. A response with
+    /// content is kept, whatever is offered.
     fn check(
         tx: &mut Tx<'_>,
         access: &Access<Write>,
@@ -35,7 +35,7 @@ impl Item for Responses {
         }
         let (header, before) = (&new.header, old.map(|old| &old.header));
         let mut fields = Fields::new();
-        // A body is complete; what comes back from the time when it was a draft may not be, and could then not be changed.
+        // What comes back from the time when it was a draft may lack an answer, and could then not be changed.
         if old.is_some() && !header.circumstances.draft {
             new.answers.as_ref().unwrap_or(&Answers::default()).check_done(header.exercise()?, &mut fields);
         }

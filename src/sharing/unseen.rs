@@ -106,8 +106,8 @@ fn keep_closed(tx: &mut Tx<'_>, access: &Access<Write>, (id, doc): (Id<Grant>, &
     access.record(tx, Change::new(Entity::Grant, id, key.version, Op::Delete))
 }
 
-/// Returns the entries that stay out of `doc`, a grant by rule: those that were revoked after `seen` for a reader of it,
-/// came back from a deletion or were given an earlier text; `None` if a revocation after `seen` covers all of `doc`.
+/// Returns the entries that stay out of `doc`, a grant by rule: those that after `seen` were revoked for a reader of
+/// it, came back from a deletion or were given an earlier text; `None` if a revocation after `seen` covers all of it.
 fn revoked_since(tx: &mut Tx<'_>, access: &Access<Write>, doc: &GrantDoc, seen: i64) -> Result<Option<Vec<Id<Entry>>>> {
     let patient = access.patient();
     let item = match doc.target {
