@@ -233,6 +233,21 @@ async fn what_is_withheld_is_not_asked_and_comes_back_and_nothing_shows_that_som
 }
 
 #[actix_web::test]
+async fn what_a_patient_has_put_off_is_not_asked_once_a_therapist_has_set_its_exercise_aside() {
+    let (ann, tess) = two().await;
+    tess.records(&ann, ann.app.now() - SignedDuration::from_hours(26)).await;
+    let people = async || ann.prompts().await.into_iter().find(|prompt| prompt["rule_key"] == "d6.people").unwrap();
+    let later = ann.my(&format!("/prompts/{}/snooze", people().await["id"].as_str().unwrap()));
+    ann.post(&later, json!({ "until": "tomorrow" })).send().await.ok();
+    assert_eq!(people().await["state"], "planned");
+    let cautions = ann.of_theirs("/cautions");
+    let tag = tess.get(&cautions).send().await.ok().etag();
+    tess.put(&cautions, json!({ "flags": ["dv"] })).if_match(&tag).send().await.ok();
+    let seen = people().await;
+    assert_eq!((&seen["state"], seen["detail"].get("cause")), (&json!("cancelled"), None), "and no word of why");
+}
+
+#[actix_web::test]
 async fn how_it_feels_at_the_beginning_is_kept_whatever_is_offered() {
     let (ann, tess) = two().await;
     tess.records(&ann, ann.app.now() - SignedDuration::from_mins(30)).await;

@@ -101,13 +101,16 @@ impl<'a> Placer<'a> {
     }
 
     /// Finds the instant before `until` for a prompt that the patient put off until `due`, at a distance from the
-    /// prompts at `others`. Quiet hours, a pause or a session may have come between.
+    /// prompts at `others`. Quiet hours, a pause or a session may have come between, or a therapist's caution.
     pub(super) fn put_off(
         &self,
         rule: &Rule,
         (due, until): (Timestamp, Timestamp),
         others: &[Timestamp],
     ) -> Result<(Timestamp, Why), DropReason> {
+        if rule.is_withheld(&self.facts.withheld) {
+            return Err(DropReason::Withheld);
+        }
         let (from, at, cause) = self.apart(rule, false, (due, until), NEIGHBOURS, others)?;
         let (why, reason) = match cause {
             Some(cause) => (cause.why(), cause.reason()),

@@ -92,6 +92,17 @@ fn rule_what_was_put_off_into_another_session_waits_until_the_patient_is_ready()
 }
 
 #[test]
+fn what_was_put_off_is_dropped_once_none_of_its_exercises_is_offered() {
+    let (due, until) = (at("2026-09-11T09:00:00Z"), at("2026-09-12T09:00:00Z"));
+    let after = |withheld: &[&str], key: &str| {
+        let withheld = withheld.iter().map(|&key| key.to_owned()).collect();
+        put_off(fixture(), &Facts { withheld, ..one() }, fixture().rule(key).unwrap(), (due, until), &[])
+    };
+    assert_eq!(after(&["kind-letter"], "d3.kindness"), Err(DropReason::Withheld));
+    assert!(after(&["kind-letter"], "d1.exercise").is_ok(), "it offers others");
+}
+
+#[test]
 fn sessions_of_years_ago_change_nothing_of_a_plan() {
     // Eight days apart, so that none is of a series, up to five weeks before.
     let old =
