@@ -6,7 +6,7 @@ use crate::exercises::catalogue;
 use crate::kernel::id::{Clinic, ClinicProtocol};
 use crate::kernel::{FieldError, Id};
 use crate::planning::protocol::Anchor;
-use crate::planning::{OWN, Protocol, ProtocolContent};
+use crate::planning::{Capability, OWN, PromptKind, Protocol, ProtocolContent};
 use crate::vault::SealContext;
 
 /// The time after which plans are made by what was published or chosen. It is many times as long as the time in which
@@ -80,6 +80,15 @@ pub fn faults(protocol: &Protocol) -> Vec<FieldError> {
         if rule.key.starts_with(OWN) {
             let detail = "keys that begin with `own.` are for what therapists add".to_owned();
             faults.push(FieldError { pointer: format!("/rules/{n}/key"), detail });
+        }
+        // Without it they would be asked by a server that answers them with nothing: no rule, no score, no crisis card.
+        let need = match rule.kind {
+            PromptKind::Safety => Some((Capability::Checks, "a safety check needs `checks`")),
+            PromptKind::Measure => Some((Capability::Measures, "a measure needs `measures`")),
+            _ => None,
+        };
+        if let Some((_, detail)) = need.filter(|(need, _)| !rule.needs.contains(need)) {
+            faults.push(FieldError { pointer: format!("/rules/{n}/needs"), detail: detail.to_owned() });
         }
         if let Anchor::DateOf(key) = &rule.anchor
             && catalogue::find(key, None).is_none_or(|exercise| exercise.returns_on.is_none())

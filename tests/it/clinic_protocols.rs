@@ -508,6 +508,28 @@ async fn no_protocol_of_a_clinic_weakens_a_safety_check_or_makes_planning_slow()
 }
 
 #[actix_web::test]
+async fn no_clinic_asks_about_the_wish_to_live_on_a_server_that_answers_with_nothing() {
+    let app = TestApp::start().await;
+    let (admin, _, _, clinic) = clinic(&app).await;
+    for (kind, of, need) in [("safety", "d1.check", "checks"), ("measure", "d7.measures", "measures")] {
+        let mut body = content("More questions");
+        let mut more = rule(&mut body, of).clone();
+        more["key"] = json!("more.questions");
+        more["text"] = json!("Any thoughts of not wanting to live?");
+        more["needs"] = json!([]);
+        let rules = body["rules"].as_array_mut().unwrap();
+        let place = rules.len();
+        rules.push(more);
+        let (id, draft) = drafts(&admin, &clinic, body.clone()).await;
+        let path = format!("{}/publish", at(&clinic, &id));
+        let refused = admin.post(&path, json!({})).if_match(tag(&draft)).send().await.expect(422).body.clone();
+        assert_eq!(refused["errors"][0]["pointer"], json!(format!("/rules/{place}/needs")), "{kind}: {refused}");
+        body["rules"][place]["needs"] = json!([need]);
+        publishes(&admin, &clinic, body).await;
+    }
+}
+
+#[actix_web::test]
 async fn a_rule_that_would_never_be_asked_is_a_fault() {
     let app = TestApp::start().await;
     let (admin, _, _, clinic) = clinic(&app).await;
