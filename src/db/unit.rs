@@ -29,9 +29,15 @@ impl fmt::Debug for Effects {
 impl Effects {
     /// Has it done.
     pub fn run(self) {
-        for hook in self.0 {
-            hook();
-        }
+        self.0.into_iter().for_each(run_hook);
+    }
+}
+
+/// Runs a hook of a unit that is durable. A panic is a fault of the hook alone: the unit is answered, and the database
+/// thread goes on.
+fn run_hook(hook: Hook) {
+    if catch_unwind(AssertUnwindSafe(hook)).is_err() {
+        tracing::error!("what a unit wanted done after its commit panicked; the unit is durable");
     }
 }
 
@@ -219,9 +225,7 @@ where
         let Self { kept, reply, .. } = *self;
         let answer = end.and_then(|()| {
             let (value, hooks) = kept.ok_or_else(|| Error::internal("a unit ended without a result"))?;
-            for hook in hooks {
-                hook();
-            }
+            hooks.into_iter().for_each(run_hook);
             Ok(value)
         });
         // The caller may have gone away; the unit stays durable.

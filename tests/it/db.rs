@@ -183,6 +183,27 @@ async fn a_panic_is_the_fault_of_one_unit_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_panic_after_the_commit_loses_neither_the_unit_nor_what_else_it_wanted_done() {
+    let database = Database::fresh();
+    let db = database.open();
+    // More often than there are threads, of which each panic would end one.
+    for turn in 0..40 {
+        let told = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&told);
+        let unit = db.write(move |tx| {
+            let count = Arc::clone(&count);
+            tx.after_commit(|| panic!("a hook that is wrong"));
+            tx.after_commit(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+            insert(tx, &format!("unit-{turn:03}"))
+        });
+        unit.await.unwrap();
+        assert_eq!(told.load(Ordering::SeqCst), 1);
+    }
+    assert_eq!(names(&db).await.len(), 40);
+    db.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_unit_takes_no_neighbour_with_it() {
     let database = Database::fresh();
     let db = database.open();
