@@ -14,7 +14,7 @@ use super::keys::Keys;
 const SUBJECTS: usize = 50_000;
 const SHARDS: usize = 16;
 /// The age up to which an entry is used. Another process that shares the keyring may destroy keys.
-const FRESH: Duration = Duration::from_secs(600);
+pub(super) const FRESH: Duration = Duration::from_secs(600);
 
 pub(super) struct Cache {
     shards: [RwLock<Shard>; SHARDS],
@@ -69,6 +69,14 @@ impl Cache {
         let mut shard = self.write(subject);
         shard.turn = shard.turn.wrapping_add(1);
         shard.keys.remove(&subject);
+    }
+
+    /// Forgets the entries of this age and more. Each shard is held for its own part alone.
+    pub(super) fn forget_older_than(&self, age: Duration) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            shard.keys.retain(|_, (_, at)| at.elapsed() < age);
+        }
     }
 
     #[cfg(test)]

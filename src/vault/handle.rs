@@ -137,7 +137,7 @@ impl Vault {
             vault.close();
             return Err(error);
         }
-        vault.follow_signing_keys();
+        vault.begin_upkeep();
         Ok(vault)
     }
 
@@ -282,6 +282,16 @@ impl Vault {
     #[expect(clippy::expect_used, reason = "the cipher takes gigabytes; a page has a few megabytes at most")]
     pub fn tag(&self, scope: &[u8], shown: &[u8]) -> String {
         URL_SAFE_NO_PAD.encode(self.0.root.tag(scope, shown).expect("a page is short"))
+    }
+
+    /// Returns the keys in memory.
+    pub(super) fn cache(&self) -> &Cache {
+        &self.0.cache
+    }
+
+    /// Returns the store of wrapped keys.
+    pub(super) fn wrapped_keys(&self) -> &Keyring {
+        &self.0.keyring
     }
 
     /// Returns the database of the keyring.

@@ -3,8 +3,12 @@
 //! Destroying keys must leave no copy behind. On SQLite the freed pages are overwritten and the write-ahead log is
 //! emptied; on PostgreSQL the rows go with the next vacuum and the archived log with its retention.
 
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -26,11 +30,21 @@ pub(super) struct Wrapped {
 
 pub(super) struct Keyring {
     db: Db,
+    /// Whether destroyed keys may still be in the log. At the start too: the process before may have been killed.
+    log_is_due: AtomicBool,
+}
+
+/// The answer of SQLite to a checkpoint.
+#[derive(QueryableByName)]
+struct Checkpoint {
+    /// Whether another connection was in the way: then the log is not emptied, which is no error.
+    #[diesel(sql_type = BigInt)]
+    busy: i64,
 }
 
 impl Keyring {
     pub(super) fn new(db: Db) -> Self {
-        Self { db }
+        Self { db, log_is_due: AtomicBool::new(true) }
     }
 
     /// Returns what the keyring says of the installation; it says `ours` if it is new. A generation below `used` is
@@ -94,23 +108,42 @@ impl Keyring {
                 }
                 next_generation(tx)
             })
-            .await?;
-        let Backend::Sqlite(path) = self.db.backend().clone() else { return Ok(deleted) };
-        let emptied = tokio::task::spawn_blocking(move || -> Result<()> {
-            let mut conn = SqliteConnection::establish(&path.to_string_lossy())?;
-            Ok(conn.batch_execute("PRAGMA busy_timeout=5000; PRAGMA wal_checkpoint(TRUNCATE)")?)
-        })
-        .await;
-        // The keys are gone for every reader; a copy stays in the log until it is next emptied.
-        if let Ok(Err(error)) = emptied {
-            tracing::warn!(%error, "the keyring's log could not be emptied after keys were destroyed");
-        }
+            .await;
+        // After an error too: the outcome of a COMMIT may be unknown.
+        self.log_is_due.store(true, Ordering::Release);
+        let deleted = deleted?;
+        self.empty_log().await;
         Ok(deleted)
+    }
+
+    /// Empties the log on SQLite, if destroyed keys may still be in it. They are gone for every reader; a copy stays in
+    /// the log while somebody reads the keyring, such as a backup. It is then emptied at the next call.
+    pub(super) async fn empty_log(&self) {
+        let Backend::Sqlite(path) = self.db.backend().clone() else { return };
+        if self.db.backend().in_memory() || !self.log_is_due.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let emptied = tokio::task::spawn_blocking(move || checkpoint(&path)).await;
+        match emptied.map_err(|error| Error::Internal(Box::new(error))).flatten() {
+            Ok(true) => return,
+            Ok(false) => tracing::warn!("the keyring's log may hold destroyed keys: another connection is in the way"),
+            Err(error) => tracing::warn!(%error, "the keyring's log may hold destroyed keys: it cannot be emptied"),
+        }
+        self.log_is_due.store(true, Ordering::Release);
     }
 
     pub(super) fn close(&self) {
         self.db.close();
     }
+}
+
+/// Copies the log of an SQLite file into it and empties it. Returns whether that was done. Blocks.
+fn checkpoint(path: &Path) -> Result<bool> {
+    let mut conn = SqliteConnection::establish(&path.to_string_lossy())?;
+    // Writers wait meanwhile. What does not end within a second is left to the next call.
+    conn.batch_execute("PRAGMA busy_timeout=1000")?;
+    let end: Checkpoint = diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result(&mut conn)?;
+    Ok(end.busy == 0)
 }
 
 /// Reads what a keyring that may not be there says of the installation. Blocks.
@@ -172,4 +205,12 @@ fn number_in_row(number: u32) -> Result<i32> {
 #[cfg(test)]
 pub(super) fn make_database(server: &str, name: &str) {
     PgConnection::establish(server).unwrap().batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+}
+
+/// Begins to read a keyring, for a test. The reading ends with the connection.
+#[cfg(test)]
+pub(super) fn begin_reading(path: &Path) -> SqliteConnection {
+    let mut conn = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    conn.batch_execute("BEGIN; SELECT count(*) FROM wrapped_keys").unwrap();
+    conn
 }

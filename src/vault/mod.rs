@@ -22,6 +22,7 @@
 //! - Keys are made and durable *before* the unit of work that inserts their subject ([`Vault::create`]), and enter the
 //!   cache only *after* it ([`Vault::keep`]): a key cached from a rolled-back unit would seal text that nobody can
 //!   open. No unit of work fetches keys; it takes [`Keys`] fetched before.
+//! - Unwrapped keys leave the memory ten minutes after they were read ([`Vault::tend`]).
 //! - Opening never panics and never gives wrong text, whatever the bytes are.
 //! - Neither keys nor plaintext appear in errors, logs or `Debug`.
 //! - What was made of opened documents is kept in one place only, beside the keys that opened them ([`Keys::keep`]). It
@@ -49,6 +50,7 @@ mod rotation;
 mod seal;
 mod signing;
 mod signing_keys;
+mod upkeep;
 #[cfg(test)]
 mod tests;
 

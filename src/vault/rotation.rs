@@ -1,21 +1,17 @@
 //! The rotation of the key that signs access tokens, and how a process learns of it.
 
-use std::sync::{Arc, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
 
 use diesel::prelude::*;
 use jiff::Timestamp;
 use subtle::ConstantTimeEq as _;
 
-use super::handle::{Inner, Vault};
+use super::handle::Vault;
 use super::root::MacLabel;
 use super::signing_keys::{Generation, LEAD, SigningKeys, TAIL, after};
 use crate::db::schema::signing_keys as t;
 use crate::db::{At, Tx};
 use crate::kernel::{Error, Result};
-
-/// The time after which a process reads the generations again.
-const EVERY: Duration = Duration::from_secs(30);
 
 /// A rotation of the signing key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,20 +92,6 @@ impl Vault {
     fn row_mac(&self, number: i32, created_at: Timestamp) -> [u8; 32] {
         let (number, at) = (number.to_be_bytes(), created_at.as_microsecond().to_be_bytes());
         self.mac(MacLabel::SigningKey, &[number.as_slice(), at.as_slice()])
-    }
-
-    /// Reads the generations again and again, as long as the vault is in use: another process may add one.
-    pub(super) fn follow_signing_keys(&self) {
-        let inner: Weak<Inner> = self.downgrade();
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(EVERY).await;
-                let Some(vault) = Self::upgrade(&inner) else { return };
-                if let Err(error) = vault.reload_signing_keys().await {
-                    tracing::warn!(%error, "the signing keys could not be read again; the known ones go on");
-                }
-            }
-        });
     }
 }
 

@@ -5,6 +5,7 @@ mod places;
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
@@ -13,8 +14,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::cache::Cache;
+use super::cache::{Cache, FRESH};
 use super::damage::Damage;
+use super::keyring::begin_reading;
 use super::{Keys, MacLabel, Purpose, SealContext, Vault, VaultConfig};
 use crate::db::{Backend, Db, Tx};
 use crate::kernel::{Code, Entropy, Result};
@@ -22,6 +24,8 @@ use crate::kernel::{Code, Entropy, Result};
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 const ANN: Uuid = Uuid::from_u128(0xa);
 const BOB: Uuid = Uuid::from_u128(0xb);
+/// Bytes that nothing else in the files has.
+const GONE: Uuid = Uuid::from_u128(0xa7c3_19e5_5d02_4b6f_8e11_37d9_c2f4_0a6b);
 
 async fn open(config: VaultConfig) -> Result<Vault> {
     Vault::open(config, None, Entropy::System).await
@@ -31,6 +35,13 @@ async fn vault() -> (TempDir, Vault) {
     let home = tempfile::tempdir().unwrap();
     let vault = open(VaultConfig::in_folder(home.path().join("keys"))).await.unwrap();
     (home, vault)
+}
+
+/// Counts the places of the keyring's files at which a subject stands.
+fn traces(home: &TempDir, subject: Uuid) -> usize {
+    let read = |name| fs::read(home.path().join("keys").join(name)).unwrap_or_default();
+    let found = [read("keyring.sqlite"), read("keyring.sqlite-wal")].concat();
+    found.windows(16).filter(|window| *window == subject.as_bytes().as_slice()).count()
 }
 
 async fn reopen(home: &TempDir, vault: Vault) -> Vault {
@@ -291,22 +302,24 @@ async fn destruction_reaches_the_cache() {
 #[tokio::test]
 async fn destruction_leaves_no_copy_in_the_files() {
     let (home, vault) = vault().await;
-    // Bytes that nothing else in the files has.
-    let gone = Uuid::from_u128(0xa7c3_19e5_5d02_4b6f_8e11_37d9_c2f4_0a6b);
-    vault.create(gone, &[Purpose::Journal, Purpose::Clinical], NOW).await.unwrap();
+    vault.create(GONE, &[Purpose::Journal, Purpose::Clinical], NOW).await.unwrap();
     vault.create(BOB, &[Purpose::Journal], NOW).await.unwrap();
-    let files = || {
-        let read = |name| fs::read(home.path().join("keys").join(name)).unwrap_or_default();
-        [read("keyring.sqlite"), read("keyring.sqlite-wal")].concat()
-    };
-    let traces = |subject: Uuid| {
-        let found = files();
-        found.windows(16).filter(|window| *window == subject.as_bytes().as_slice()).count()
-    };
-    assert!(traces(gone) > 0);
-    vault.destroy(gone, &[Purpose::Journal, Purpose::Clinical]).await.unwrap();
-    assert_eq!(traces(gone), 0);
-    assert!(traces(BOB) > 0);
+    assert!(traces(&home, GONE) > 0);
+    vault.destroy(GONE, &[Purpose::Journal, Purpose::Clinical]).await.unwrap();
+    assert_eq!(traces(&home, GONE), 0);
+    assert!(traces(&home, BOB) > 0);
+}
+
+#[tokio::test]
+async fn a_key_that_was_destroyed_while_a_backup_read_the_keyring_leaves_the_files_after_it() {
+    let (home, vault) = vault().await;
+    vault.create(GONE, &[Purpose::Journal], NOW).await.unwrap();
+    let backup = begin_reading(&home.path().join("keys/keyring.sqlite"));
+    vault.destroy(GONE, &[Purpose::Journal]).await.unwrap();
+    assert!(traces(&home, GONE) > 0, "the backup reads it");
+    drop(backup);
+    vault.tend().await;
+    assert_eq!(traces(&home, GONE), 0);
 }
 
 #[tokio::test]
@@ -328,6 +341,18 @@ fn the_cache_is_bounded() {
     }
     assert!(cache.len() <= 64);
     assert!(cache.find(Uuid::from_u128(9_999)).is_ok());
+}
+
+#[test]
+fn keys_of_who_was_not_here_lately_leave_the_memory() {
+    let cache = Cache::with_room(64);
+    for subject in [ANN, BOB] {
+        cache.put(Keys::new(subject, Vec::new(), Entropy::System, Damage::default()), None);
+    }
+    cache.forget_older_than(FRESH);
+    assert_eq!(cache.len(), 2);
+    cache.forget_older_than(Duration::ZERO);
+    assert_eq!(cache.len(), 0);
 }
 
 #[test]
