@@ -231,20 +231,23 @@ pub fn open_session(
     Ok(SessionTokens { account, session: opening.session, access, refresh, device })
 }
 
-/// Opens a session for somebody who has proved themself, names its device, and tells the owner of the account. `device`
-/// is its name, and whether the account knows it.
+/// Opens a session for somebody who has proved themself, names its device, and tells the owner of the account. The device
+/// is given by its name, whether the account knows it, and what the owner is told of what it has shown.
 pub(super) fn admit(
     tx: &mut Tx<'_>,
     (vault, tokens, keys): (&Vault, &Tokens, Option<&Keys>),
     account: Id<Account>,
     opening: &SessionSecrets,
-    (name, known): (Option<&DeviceName>, bool),
+    (name, known, shown): (Option<&DeviceName>, bool, Option<SecurityEvent>),
     now: Timestamp,
 ) -> Result<SessionTokens> {
     let grant = open_session(tx, vault, tokens, account, opening, now)?;
     if let Some(keys) = keys {
         if let Some(name) = name {
             name_device(tx, keys, (account, grant.session), name)?;
+        }
+        if let Some(shown) = shown {
+            tell_owner(tx, (vault, keys), account, None, shown, now)?;
         }
         let event = if known { SecurityEvent::LogIn } else { SecurityEvent::NewDevice };
         tell_owner(tx, (vault, keys), account, Some(grant.session), event, now)?;

@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::security_events::{SecurityEvent, tell_owner};
+use super::security_events::SecurityEvent;
 use super::store::{self, FactorFound, FactorRow};
 use super::totp::{self, SECRET_BYTES};
 use crate::db::Tx;
 use crate::kernel::id::Account;
 use crate::kernel::{Error, Id, Result};
-use crate::vault::{Keys, Purpose, SealContext, Vault};
+use crate::vault::{Keys, Purpose, SealContext};
 
 /// The sealed secrets of a second factor.
 #[derive(Clone, Serialize, Deserialize)]
@@ -35,36 +35,43 @@ pub(super) fn open(keys: &Keys, found: &FactorFound) -> Result<FactorDoc> {
     keys.open_json(&place(found.row.account_id, found.row.version), &found.doc)
 }
 
-/// Uses up a code of an account. Returns whether it was good.
+/// A code as it was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JudgedCode {
+    Wrong,
+    TimeBased,
+    Recovery,
+}
+
+impl JudgedCode {
+    /// Whether it was good, and is used up.
+    pub(super) fn is_good(self) -> bool {
+        self != Self::Wrong
+    }
+
+    /// Returns what the owner is told of it, once the unit holds the sessions that it needs: they are held before the log.
+    pub(super) fn event(self) -> Option<SecurityEvent> {
+        (self == Self::Recovery).then_some(SecurityEvent::RecoveryCodeUsed)
+    }
+}
+
+/// Judges a code of an account, and uses it up if it is good.
 pub(super) fn spend(
     tx: &mut Tx<'_>,
-    (vault, keys): (&Vault, &Keys),
+    keys: &Keys,
     (account, code): (Id<Account>, &str),
     now: Timestamp,
-) -> Result<bool> {
+) -> Result<JudgedCode> {
     let found = store::hold_factor(tx, account)?.filter(|found| found.row.confirmed_at.is_some());
-    let Some(found) = found else { return Ok(false) };
-    let Some(doc) = Error::skip_damaged(open(keys, &found))? else { return Ok(false) };
+    let Some(found) = found else { return Ok(JudgedCode::Wrong) };
+    let Some(doc) = Error::skip_damaged(open(keys, &found))? else { return Ok(JudgedCode::Wrong) };
     if let Some(last_step) = totp::step_of(&doc.secret, code, now, found.row.last_step) {
         store::update_factor(tx, &FactorRow { last_step, ..found.row })?;
-        return Ok(true);
+        return Ok(JudgedCode::TimeBased);
     }
     let used = found.row.recovery_used;
     let bit = totp::recovery_number(&doc.recovery, code).map(|number| 1_i32 << number);
-    let Some(bit) = bit.filter(|bit| used & bit == 0) else { return Ok(false) };
+    let Some(bit) = bit.filter(|bit| used & bit == 0) else { return Ok(JudgedCode::Wrong) };
     store::update_factor(tx, &FactorRow { recovery_used: used | bit, ..found.row })?;
-    tell_owner(tx, (vault, keys), account, None, SecurityEvent::RecoveryCodeUsed, now)?;
-    Ok(true)
-}
-
-/// Uses up the code of a log-in. Returns whether it was good; `None` when there was no code.
-pub(super) fn show_code(
-    tx: &mut Tx<'_>,
-    (vault, keys): (&Vault, Option<&Keys>),
-    (account, code): (Id<Account>, Option<&str>),
-    now: Timestamp,
-) -> Result<Option<bool>> {
-    let Some(code) = code else { return Ok(None) };
-    let Some(keys) = keys else { return Ok(Some(false)) };
-    spend(tx, (vault, keys), (account, code), now).map(Some)
+    Ok(JudgedCode::Recovery)
 }

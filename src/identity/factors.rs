@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 
 use super::attempts::Attempt;
-use super::codes::{self, FactorDoc};
+use super::codes::{self, FactorDoc, JudgedCode};
 use super::freshness::Need;
 use super::model::Passphrase;
 use super::passkeys::actions as passkeys;
@@ -367,12 +367,15 @@ pub fn step_up<K>(tx: &mut Tx<'_>, live: &Live<K>, vault: &Vault, shown: &ShownP
             "is not the present passphrase, or there were too many wrong ones: wait a while",
         ));
     }
+    let mut code = None;
     if let Some(typed) = &shown.code {
-        let good =
-            typed.fits && codes::spend(tx, (vault, &shown.keys), (live.account(), typed.code.as_str()), live.now())?;
-        if !good {
+        let of_account = (live.account(), typed.code.as_str());
+        let judged =
+            if typed.fits { codes::spend(tx, &shown.keys, of_account, live.now())? } else { JudgedCode::Wrong };
+        if !judged.is_good() {
             return Err(not_present());
         }
+        code = judged.event();
     }
     let mut both = false;
     if let Some(passkey) = &shown.passkey {
@@ -385,5 +388,8 @@ pub fn step_up<K>(tx: &mut Tx<'_>, live: &Live<K>, vault: &Vault, shown: &ShownP
         }
     }
     prove(tx, live, (both || shown.passphrase.is_some(), both || shown.code.is_some()))?;
+    if let Some(event) = code {
+        tell_owner(tx, (vault, &shown.keys), live.account(), None, event, live.now())?;
+    }
     Ok(Outcome::ok(live.account(), ()))
 }

@@ -11,17 +11,18 @@ use jiff::Timestamp;
 use super::Tokens;
 use super::actions::{SessionSecrets, SignedIn, admit, email_key, open_credential, open_profile, reseal};
 use super::attempts::Attempt;
-use super::codes;
+use super::codes::{self, JudgedCode};
 use super::model::{DeviceName, Email, Passphrase};
 use super::passkeys::model::Assertion;
 use super::passkeys::proofs::{self, ShownPasskey};
 use super::password::{Credential, Passwords};
+use super::security_events::SecurityEvent;
 use super::store::{self, AccountFound};
 use crate::db::{Tx, authentic};
 use crate::kernel::id::Account;
 use crate::kernel::{Code, Error, Id, Result};
 use crate::state::State;
-use crate::vault::{Keys, Vault};
+use crate::vault::Keys;
 
 /// What somebody sends to log in.
 pub struct LogInAttempt {
@@ -83,6 +84,8 @@ enum Verdict {
         with_code: bool,
         /// Whether the account knows the device.
         knows_device: bool,
+        /// What its owner is told of the code.
+        event: Option<SecurityEvent>,
     },
     Refused(Code),
 }
@@ -93,7 +96,7 @@ impl CheckedAttempt {
     /// # Errors
     ///
     /// [`Error::Unavailable`] when the account was changed since its passphrase was looked at.
-    fn judge(&self, tx: &mut Tx<'_>, vault: &Vault, now: Timestamp) -> Result<Verdict> {
+    fn judge(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<Verdict> {
         // Held, so that no session is opened with a passphrase beside the unit that changes it and ends all sessions.
         let row = store::hold_account(tx, self.account)?;
         if self.fits && row.as_ref().map(|row| row.version) != self.version {
@@ -103,12 +106,15 @@ impl CheckedAttempt {
         let has_factor = row.as_ref().is_some_and(|row| row.factor_since.is_some());
         // A passkey is judged also where none is asked for: no challenge is good twice.
         let with_code = has_factor || (row.is_some() && self.passkey.is_some());
-        let mut right = row.is_some();
+        let (mut right, mut event) = (row.is_some(), None);
         if with_code {
             // While log-ins rest, the right passphrase is answered like a wrong one, and nothing is used up.
             right = !self.attempt.rests(tx, now)?;
-            if right && let Some(refusal) = self.judge_factor(tx, vault, now)? {
-                return Ok(Verdict::Refused(refusal));
+            if right {
+                match self.judge_factor(tx, now)? {
+                    Ok(of_code) => event = of_code,
+                    Err(refusal) => return Ok(Verdict::Refused(refusal)),
+                }
             }
         }
         if !self.attempt.count(tx, right, now)? {
@@ -120,23 +126,26 @@ impl CheckedAttempt {
         if is_guarded && !knows_device {
             return Ok(Verdict::Refused(Code::KnownDeviceRequired));
         }
-        Ok(Verdict::Welcome { with_code, knows_device })
+        Ok(Verdict::Welcome { with_code, knows_device, event })
     }
 
-    /// Uses up the code or the passkey beside the right passphrase, and counts it. Returns why it is refused; `None`
-    /// when it is good.
-    fn judge_factor(&self, tx: &mut Tx<'_>, vault: &Vault, now: Timestamp) -> Result<Option<Code>> {
+    /// Uses up the code or the passkey beside the right passphrase, and counts it. Returns what the owner is told of it;
+    /// as the error, why it is refused.
+    fn judge_factor(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<Result<Option<SecurityEvent>, Code>> {
         // What comes while codes rest is not used up.
         let resting = self.code_attempt.rests(tx, now)?;
         let keys = self.keys.as_ref().filter(|_| !resting);
-        let shown = match &self.passkey {
-            Some(_) if resting => Some(false),
-            Some(passkey) => Some(passkey.spend(tx, self.account, now)?),
-            None => codes::show_code(tx, (vault, keys), (self.account, self.code.as_deref()), now)?,
+        let (shown, event) = match (&self.passkey, &self.code) {
+            (Some(passkey), _) => (!resting && passkey.spend(tx, self.account, now)?, None),
+            (None, Some(code)) => {
+                let spend = |keys| codes::spend(tx, keys, (self.account, code.as_str()), now);
+                let judged = keys.map_or(Ok(JudgedCode::Wrong), spend)?;
+                (judged.is_good(), judged.event())
+            }
+            (None, None) => return Ok(Err(Code::SecondFactorRequired)),
         };
-        let Some(shown) = shown else { return Ok(Some(Code::SecondFactorRequired)) };
         let is_good = self.code_attempt.count(tx, shown, now)?;
-        Ok((!is_good).then_some(Code::SecondFactorWrong))
+        Ok(if is_good { Ok(event) } else { Err(Code::SecondFactorWrong) })
     }
 }
 
@@ -179,12 +188,12 @@ pub async fn log_in(
     let checked = CheckedAttempt { account, version, keys: keys.clone(), fits, code, passkey, attempt, code_attempt };
     let (vault, opening) = (state.vault.clone(), SessionSecrets::draw(state, now));
     let unit = state.db.write(move |tx| {
-        let (with_code, knows_device) = match checked.judge(tx, &vault, now)? {
-            Verdict::Welcome { with_code, knows_device } => (with_code, knows_device),
+        let (with_code, knows_device, event) = match checked.judge(tx, now)? {
+            Verdict::Welcome { with_code, knows_device, event } => (with_code, knows_device, event),
             Verdict::Refused(code) => return Ok(Err(Error::Unauthenticated(code))),
         };
         let opening = opening.clone().with_code(with_code);
-        let device = (device_name.as_ref(), knows_device);
+        let device = (device_name.as_ref(), knows_device, event);
         admit(tx, (&vault, tokens.as_ref(), checked.keys.as_ref()), account, &opening, device, now).map(Ok)
     });
     let grant = unit.await??;

@@ -1,6 +1,8 @@
 //! Units on PostgreSQL hold rows in one order, so that one of two that meet waits for the other. If each waited for the
 //! other, PostgreSQL would notice after a second, and one of them would be run again.
 
+use afterglow::identity::actions::{SessionSecrets, open_session};
+use afterglow::kernel::limits::SESSIONS;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -166,6 +168,31 @@ async fn whatever_ends_the_sessions_of_an_account_does_not_hold_up_its_owner_who
     let disables = Person::of(app, &log_in).post("/v1/me/disable", json!({ "passphrase": new })).send();
     meets(&clinic, &sessions, &log, disables).await.ok();
     assert_eq!(Tables::of(app).count(&format!("{sessions} AND revoked_at IS NULL")), 0);
+}
+
+#[actix_web::test]
+async fn somebody_who_shows_a_recovery_code_does_not_hold_up_their_other_device_which_just_ends_a_session() {
+    if !on_postgres() {
+        return;
+    }
+    let clinic = Clinic::open().await;
+    let (app, thea) = (&clinic.app, &clinic.therapist);
+    let (_, codes) = with_factor(thea).await;
+    let (sessions, log) = (own("sessions", thea), own("account_heads", thea));
+    let shows = thea.post("/v1/auth/step-up", json!({ "code": codes[0] })).send();
+    meets(&clinic, &sessions, &log, shows).await.ok();
+    // With as many sessions as there may be, a log-in ends one.
+    let (state, account, now) = (&app.server.state, thea.account.parse().unwrap(), app.now());
+    let openings: Vec<_> = (1..SESSIONS.rows()).map(|_| SessionSecrets::draw(state, now)).collect();
+    let (vault, tokens) = (state.vault.clone(), app.server.tokens.clone());
+    let unit = state.db.write(move |tx| {
+        openings.iter().try_for_each(|one| open_session(tx, &vault, &tokens, account, one, now).map(drop))
+    });
+    unit.await.unwrap();
+    let body = json!({ "email": THEA, "passphrase": PASSPHRASE, "code": codes[1] });
+    meets(&clinic, &sessions, &log, app.post("/v1/auth/login", body).send()).await.ok();
+    let displaced = format!("{sessions} AND revoked_at IS NOT NULL");
+    assert_eq!(Tables::of(app).count(&displaced), 1);
 }
 
 #[actix_web::test]

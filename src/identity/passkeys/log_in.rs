@@ -50,7 +50,7 @@ pub(in crate::identity) async fn log_in(
         if !welcome || !shown.spend(tx, account, now)? {
             return Ok(Err(refused()));
         }
-        let device = (device_name.as_ref(), attempt.is_of_known_device(tx, now)?);
+        let device = (device_name.as_ref(), attempt.is_of_known_device(tx, now)?, None);
         admit(tx, (&vault, tokens.as_ref(), Some(&unit_keys)), account, &opening, device, now).map(Ok)
     });
     let grant = verdict.await??;
