@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use crate::care::members;
+use crate::care::store::delete_resets;
 use crate::db::Tx;
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
@@ -70,7 +71,8 @@ pub async fn prepare_passphrase<K: AccountPolicy>(
 }
 
 /// Changes the passphrase, ends the other sessions and tells the owner. Passkeys stay: the letter says to look through
-/// them. An address that was asked for and is not proved is forgotten: somebody else may have asked for it.
+/// them. An address that was asked for and is not proved is forgotten: somebody else may have asked for it. A code that an
+/// admin has made is void: it is needed no more, and somebody else may have it.
 ///
 /// # Errors
 ///
@@ -90,6 +92,7 @@ pub fn change_passphrase<K>(
     let profile = Profile { pending: None, ..unchanged.profile.clone() };
     let change = AccountChange { credential: Some(credential.clone()), profile, ..unchanged };
     wish.own.store(tx, &change, live.now())?;
+    delete_resets(tx, &[live.account()])?;
     upkeep::end_sessions(tx, live.account(), Some(live.session()), live.now())?;
     wish.own.tell_owner(tx, vault, Some(live.session()), SecurityEvent::PassphraseChanged, live.now())?;
     Ok(Outcome::ok(live.account(), ()))
@@ -142,8 +145,8 @@ async fn find_proof(state: &State, code: Option<JoinCode>, purpose: ProofPurpose
 }
 
 /// Sets a new passphrase with a code that was sent to the address. Every session ends, passkeys are taken away, an
-/// address that was asked for and is not proved is forgotten, and the owner is told. For a day only devices log in that
-/// the account knows, if it knows any.
+/// address that was asked for and is not proved is forgotten, a code that an admin has made is void, and the owner is
+/// told. For a day only devices log in that the account knows, if it knows any.
 ///
 /// # Errors
 ///
@@ -174,6 +177,7 @@ pub async fn confirm_reset(
         }
         let change = AccountChange { guarded_until: own.guarded_after_reset(tx, now)?, ..change.clone() };
         own.store(tx, &change, now)?;
+        delete_resets(tx, &[own.account()])?;
         upkeep::end_sessions_at_reset(tx, own.account(), now)?;
         factors::forget_passkeys(tx, &own, &vault, now)?;
         upkeep::forgive(tx, &vault, (own.email_key(), network), now)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::support::accounts::{code_sent_to, with_factor};
+use crate::support::accounts::{code_sent_to, has_proved_address, with_factor};
 use crate::support::app::{Answer, TestApp, new_id};
 use crate::support::child;
 use crate::support::database::{Count, Database, on_postgres};
@@ -326,6 +326,27 @@ async fn a_code_of_an_admin_is_void_once_the_account_was_disabled() {
     let noor = again(app, &clinic.nurse.name).await;
     noor.post("/v1/me/disable", json!({ "passphrase": PASSPHRASE })).send().await.ok();
     redeems(app, &code, "noor.haddad@example.org").await.expect(422).refused("code_invalid");
+}
+
+/// Somebody else may have it, and she needs it no more.
+#[actix_web::test]
+async fn a_code_of_an_admin_is_void_once_the_member_has_set_another_passphrase_without_it() {
+    let clinic = Clinic::open().await;
+    let (app, admin, thea, email) = (&clinic.app, &clinic.admin, &clinic.therapist, "thea.brandt@example.org");
+    let path = format!("/v1/clinics/{}/members/{}/credential-reset", clinic_of(admin).await, thea.account);
+    let code = admin.act(&path).send().await.ok().text("/code");
+    let (second, third) = ("a loud waterfall at noon", "a slow glacier at night");
+    let change = json!({ "passphrase": PASSPHRASE, "new_passphrase": second });
+    again(app, &thea.name).await.post("/v1/me/passphrase", change).send().await.ok();
+    redeems(app, &code, email).await.expect(422).refused("code_invalid");
+    // It is the same when a letter gives her another one.
+    has_proved_address(thea).await;
+    let code = admin.act(&path).send().await.ok().text("/code");
+    app.post("/v1/auth/passphrase-reset", json!({ "email": email })).send().await.expect(202);
+    let confirm = json!({ "code": code_sent_to(app, email).await, "passphrase": third });
+    app.post("/v1/auth/passphrase-reset/confirm", confirm).send().await.ok();
+    redeems(app, &code, email).await.expect(422).refused("code_invalid");
+    assert_eq!(clinic.ann.care_links().await[0]["state"], "active");
 }
 
 /// Who was an admin may have kept a code, and knows the address.
