@@ -248,3 +248,26 @@ async fn where_registration_is_not_open_an_invitation_is_enough_and_the_proof_is
     assert_eq!(letter(&app, CLEO).await.subject, "Your code");
     assert_eq!(Tables::of(&app).count("address_proofs"), 1);
 }
+
+/// An address before whose @ there is a letter that few mail servers take.
+const CLEO_OUT_OF_REACH: &str = "cléo@example.org";
+
+#[actix_web::test]
+async fn nobody_is_invited_by_an_address_that_the_letter_for_their_registration_cannot_reach() {
+    let Scene { app, therapist, .. } = open().await;
+    let bound = |email: &str| json!({ "kind": "patient", "email": email });
+    let refused = therapist.post("/v1/invitations", bound(CLEO_OUT_OF_REACH)).send().await.expect(422);
+    assert_eq!(refused.text("/errors/0/pointer"), "/email");
+    therapist.post("/v1/invitations", bound(CLEO)).send().await.created();
+    assert_eq!(Tables::of(&app).count("invitations WHERE used_at IS NULL"), 1);
+}
+
+#[actix_web::test]
+async fn where_registration_is_not_open_an_address_out_of_reach_joins_and_no_letter_is_written_to_it() {
+    let Scene { app, therapist, .. } = Scene::open_with(|_| {}).await;
+    let wish = json!({ "kind": "patient", "email": CLEO_OUT_OF_REACH });
+    let code = therapist.post("/v1/invitations", wish).send().await.created().text("/code");
+    let form = with(registration("Cleo Hart", &code), json!({ "email": CLEO_OUT_OF_REACH }));
+    sends(&app, &form).await.created();
+    assert_eq!([Tables::of(&app).count("letters"), Tables::of(&app).count("address_proofs")], [0, 0]);
+}

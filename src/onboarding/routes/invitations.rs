@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::care::model::Capabilities;
+use crate::config::Registration;
 use crate::http::document::{ActionErrors, IdempotencyKeyHeader, ReadErrors, WriteErrors};
 use crate::http::{Body, Listing, PageQuery, Reply, Request};
 use crate::idempotency::Outcome;
@@ -99,10 +100,13 @@ struct InvitationPage {
 impl CreateInvitation {
     /// Makes and seals the invitation, before the unit that inserts it.
     async fn prepare(self, state: &State, caller: &Claimed<Staff>) -> Result<NewInvitation> {
-        invitations::prepare(state, caller, self.parse()?).await
+        let open = state.config.registration == Registration::Open;
+        invitations::prepare(state, caller, self.parse(open)?).await
     }
 
-    fn parse(self) -> Result<InvitationRequest> {
+    /// Where registration is `open`, nobody joins without the code of a letter: an address must then be one that letters
+    /// reach.
+    fn parse(self, open: bool) -> Result<InvitationRequest> {
         let mut fields = Fields::new();
         // An empty list names nothing, as in a client that sends every member.
         let invitee = match (self.kind.as_str(), self.capabilities.filter(|names| !names.is_empty())) {
@@ -123,6 +127,7 @@ impl CreateInvitation {
         };
         let name = self.name.and_then(|name| fields.take("/name", Text::line(&name)));
         let email = self.email.and_then(|email| fields.take("/email", Email::parse(email)));
+        let email = email.filter(|email| !open || fields.take("/email", email.check_routable()).is_some());
         let invitee = fields.finish(invitee)?;
         Ok(InvitationRequest { invitee, doc: InvitationDoc { name, email }, clinic: self.clinic_id.map(Id::from_uuid) })
     }
