@@ -7,11 +7,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::{LazyLock, OnceLock};
 
+use aws_lc_rs::digest::{Context, SHA256, digest};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 static BUNDLED: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
@@ -43,10 +43,12 @@ impl ZoneFolder {
         let mut files = Vec::new();
         collect(path, "", &mut files)?;
         files.sort();
-        let mut hasher = DefaultHasher::new();
+        let mut contents = Context::new(&SHA256);
         let mut zones = HashMap::new();
         for (name, bytes) in files {
-            (&name, &bytes).hash(&mut hasher);
+            contents.update(name.as_bytes());
+            contents.update(b"\0");
+            contents.update(digest(&SHA256, &bytes).as_ref());
             let zone = TimeZone::tzif(&name, &bytes);
             let zone = zone.map_err(|error| format!("{}: {name} is damaged: {error}", path.display()))?;
             if !UTC.contains(&name.as_str()) {
@@ -56,7 +58,7 @@ impl ZoneFolder {
         if !zones.keys().any(|name| BUNDLED.get(name).is_ok()) {
             return Err(format!("{} holds no zone of the IANA database", path.display()));
         }
-        let edition = named_edition(path).unwrap_or_else(|| format!("folder-{:016x}", hasher.finish()));
+        let edition = named_edition(path).unwrap_or_else(|| edition_of(contents));
         Ok(Self { zones, edition })
     }
 
@@ -118,6 +120,13 @@ fn named_edition(folder: &Path) -> Option<String> {
     plain.then(|| named.to_owned())
 }
 
+/// Makes the edition of a folder that names none, of what it holds. With every binary it must be the same: under another
+/// one all plans are made anew.
+fn edition_of(contents: Context) -> String {
+    let first = contents.finish().as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+    format!("folder-{first:016x}")
+}
+
 thread_local! {
     /// The zone that was found last on this thread, and whether it is one of a folder's database.
     static LAST: RefCell<Option<(TimeZone, bool)>> = const { RefCell::new(None) };
@@ -162,5 +171,28 @@ mod tests {
         fs::create_dir(folder.path().join("Europe")).unwrap();
         fs::write(folder.path().join("Europe/Berlin"), b"TZif2 and then nonsense").unwrap();
         assert!(said(folder.path()).contains("Europe/Berlin is damaged"));
+    }
+
+    /// Its plans would otherwise be made anew after an update of the server, which changed nothing in them.
+    #[test]
+    fn the_edition_of_a_folder_that_names_none_is_that_of_earlier_and_later_servers() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("Europe")).unwrap();
+        // A file of a zone that is always five hours ahead (RFC 9636).
+        let block = [
+            b"TZif2".as_slice(),
+            &[0; 15 + 4 * 4],
+            &[0, 0, 0, 1],
+            &[0, 0, 0, 4],
+            &18_000_i32.to_be_bytes(),
+            b"\0\0+05\0",
+        ]
+        .concat();
+        let zone = [block.as_slice(), &block, b"\n<+05>-5\n"].concat();
+        fs::write(folder.path().join("Europe/Berlin"), &zone).unwrap();
+        let read = || ZoneFolder::read(folder.path()).unwrap().edition;
+        assert_eq!(read(), "folder-b0935df7125ccd48");
+        fs::write(folder.path().join("Europe/Paris"), &zone).unwrap();
+        assert_ne!(read(), "folder-b0935df7125ccd48");
     }
 }
