@@ -8,6 +8,7 @@ use crate::db::{At, Tx};
 use crate::http::{EntityTag, Preconditions};
 use crate::idempotency::Outcome;
 use crate::identity::actions::end_session;
+use crate::identity::live_sessions;
 use crate::kernel::id::{Device, Patient, Session};
 use crate::kernel::{Error, Id, Result, limits};
 use crate::vault::{MacLabel, Vault};
@@ -102,6 +103,48 @@ fn without_creation(doc: &DeviceDoc) -> DeviceDoc {
 pub fn get_device<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Device>) -> Result<DeviceRow> {
     let row = store::find(tx, access, id)?.ok_or(Error::NotFound)?;
     if row.is_deleted() { Err(Error::Deleted) } else { Ok(row) }
+}
+
+/// A device, and whether its session goes on: without it nothing goes there.
+pub type ShownDevice = (DeviceRow, bool);
+
+fn shown<A>(tx: &mut Tx<'_>, access: &Access<A>, row: DeviceRow) -> Result<ShownDevice> {
+    let session = row.key.session_id;
+    let goes_on = live_sessions(tx, &[session], access.now())?.contains(&session);
+    Ok((row, goes_on))
+}
+
+/// Reads a device to show it.
+///
+/// # Errors
+///
+/// As [`get_device`].
+pub fn read_device<A>(tx: &mut Tx<'_>, access: &Access<A>, id: Id<Device>) -> Result<ShownDevice> {
+    let row = get_device(tx, access, id)?;
+    shown(tx, access, row)
+}
+
+/// Reads a device to show it after it was registered.
+///
+/// # Errors
+///
+/// As [`get_device`].
+pub fn show<A>(tx: &mut Tx<'_>, access: &Access<A>, outcome: Outcome<DeviceRow>) -> Result<ShownDevice> {
+    let row = outcome.or_get(|id| get_device(tx, access, id))?;
+    shown(tx, access, row)
+}
+
+/// Lists the devices of the patient that were not removed, in no order.
+///
+/// # Errors
+///
+/// When the database cannot be read.
+pub fn list_devices<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Vec<ShownDevice>> {
+    let rows = store::list(tx, access)?;
+    let sessions: Vec<_> = rows.iter().map(|row| row.key.session_id).collect();
+    let live = live_sessions(tx, &sessions, access.now())?;
+    let shown = |(row, session): (DeviceRow, &Id<Session>)| (row, live.contains(session));
+    Ok(rows.into_iter().zip(&sessions).map(shown).collect())
 }
 
 /// Removes a device, also one that does not open, and ends its session, unless that is the caller's own. A mailbox has no

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::actions::ShownDevice;
 use super::model::{DeviceDoc, Notifications, PushAddress};
-use super::store::{self, DeviceRow};
 use super::{actions, model};
 use crate::care::door::{Own, Policy};
 use crate::care::{Access, Door, Write};
@@ -38,7 +38,8 @@ struct DeviceView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("fcm", "apns", "web_push", "webhook", "email"))]
     channel: Option<String>,
-    /// Whether pushes go to it: it named an address that its push service still knows, and did not switch them off.
+    /// Whether pushes go to it: its session goes on, it named an address that its push service still knows, and did not
+    /// switch them off.
     reachable: bool,
     /// Its language.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,14 +71,14 @@ struct DeviceView {
 }
 
 impl DeviceView {
-    fn open<P: Policy>(door: &Door<P>, row: &DeviceRow) -> Result<Self> {
+    fn open<P: Policy>(door: &Door<P>, (row, goes_on): &ShownDevice) -> Result<Self> {
         let doc = row.open(door.keys()?)?;
         let key = &row.key;
         let wanted = doc.notifications != Notifications::Off;
         Ok(Self {
             id: key.id.uuid(),
             platform: doc.platform,
-            reachable: doc.push.is_some() && row.retired_at.is_none() && wanted,
+            reachable: *goes_on && doc.push.is_some() && row.retired_at.is_none() && wanted,
             channel: doc.push.map(|push| push.channel),
             locale: doc.locale,
             app_version: doc.app_version,
@@ -190,8 +191,8 @@ impl PutDevice {
     responses((status = 200, description = "The devices", body = DeviceList), ReadErrors))]
 #[get("/devices")]
 async fn list_devices(door: Door<Unlocked<Own>>, when: Preconditions) -> Result<Reply> {
-    let rows = door.read("list_devices", store::list).await?;
-    let item = |row: &DeviceRow| Listed::new(row.key.id.uuid(), DeviceView::open(&door, row));
+    let rows = door.read("list_devices", actions::list_devices).await?;
+    let item = |shown: &ShownDevice| Listed::new(shown.0.key.id.uuid(), DeviceView::open(&door, shown));
     let mut items = rows.iter().map(item).collect::<Result<Vec<_>>>()?;
     items.sort_by_key(|item| item.place(|device| (device.created_at, device.id)));
     Ok(door.whole_list("list_devices", &DeviceList { items }, &when))
@@ -216,9 +217,9 @@ async fn put_device(door: Door<Own>, request: Request<NewId<Device>, Body<PutDev
         request,
         |command| Ok((command.id.0, command.body.into_inner().parse()?, command.when)),
         move |tx, access, (id, doc, when)| actions::put_device(tx, access, (&vault, may_mail), (*id, doc), when),
-        |tx, access, outcome| outcome.or_get(|id| actions::get_device(tx, access, id)),
+        actions::show,
     );
-    answer.await?.reply(|row| DeviceView::open(&door, &row).map(DeviceView::reply))
+    answer.await?.reply(|shown| DeviceView::open(&door, &shown).map(DeviceView::reply))
 }
 
 /// Lets those have a mailbox who have not withdrawn the consent to messages by e-mail.
@@ -232,8 +233,8 @@ fn may_mail(tx: &mut Tx<'_>, access: &Access<Write>) -> Result<()> {
     responses((status = 200, description = "The device", body = DeviceView), ItemErrors))]
 #[get("/devices/{device_id}")]
 async fn get_device(door: Door<Unlocked<Own>>, id: PathOf<Id<Device>>) -> Result<Reply> {
-    let row = door.read("get_device", move |tx, access| actions::get_device(tx, access, id.0)).await?;
-    DeviceView::open(&door, &row).map(DeviceView::reply)
+    let shown = door.read("get_device", move |tx, access| actions::read_device(tx, access, id.0)).await?;
+    DeviceView::open(&door, &shown).map(DeviceView::reply)
 }
 
 /// Remove a device

@@ -185,6 +185,23 @@ async fn a_phone_that_registers_for_two_patients_at_once_is_reached_for_one() {
 }
 
 #[actix_web::test]
+async fn a_phone_that_has_logged_out_is_not_shown_as_one_that_pushes_go_to() {
+    let Clinic { app, ann, .. } = Clinic::open().await;
+    let (left, kept) = (new_id(&app), new_id(&app));
+    let other = again(&app, &ann.name).await;
+    other.put(&path(&other, &left), phone("left")).send().await.created();
+    ann.put(&path(&ann, &kept), phone("kept")).send().await.created();
+    assert_eq!(ann.get(&path(&ann, &left)).send().await.ok().body["reachable"], true);
+    other.act("/v1/auth/logout").send().await.no_content();
+    for (id, reachable) in [(&left, false), (&kept, true)] {
+        let alone = ann.get(&path(&ann, id)).send().await.ok().body;
+        assert_eq!(alone["reachable"], reachable);
+        let listed = ann.get(&ann.my("/devices")).send().await.ok();
+        assert!(listed.items().contains(&alone), "{:?}", listed.items());
+    }
+}
+
+#[actix_web::test]
 async fn what_is_wrong_with_a_device_is_named_all_at_once() {
     let Clinic { app, ann, .. } = Clinic::open().await;
     let id = new_id(&app);
