@@ -41,6 +41,7 @@ pub fn problem(status: u16) -> Response {
         403 => "Not for this kind of account",
         404 => "Not there, or not for you to know",
         405 => "Not a method of this address",
+        406 => "`Accept-Encoding` takes no coding that the server has",
         408 => "The request took too long to arrive",
         409 => "Does not fit the present state",
         410 => "Was deleted; its owner can bring some kinds of objects back",
@@ -83,29 +84,29 @@ macro_rules! sets {
 
 sets! {
     /// A public read.
-    PublicErrors = [400, 422, 429, 431, 500, 503];
+    PublicErrors = [400, 406, 422, 429, 431, 500, 503];
     /// A public read of an object that may not exist.
-    PublicFileErrors = [400, 404, 422, 429, 431, 500, 503];
+    PublicFileErrors = [400, 404, 406, 422, 429, 431, 500, 503];
     /// A public read of such an object whose time is stored.
-    PublicFeedErrors = [400, 404, 422, 429, 431, 500, 503, 507];
+    PublicFeedErrors = [400, 404, 406, 422, 429, 431, 500, 503, 507];
     /// An operation with a body and without an access token: log-in, registration, refresh.
-    AuthErrors = [400, 401, 408, 413, 415, 422, 429, 431, 500, 503, 507];
+    AuthErrors = [400, 401, 406, 408, 413, 415, 422, 429, 431, 500, 503, 507];
     /// A log-in with a passkey, which the operator may not have switched on.
-    PasskeyErrors = [400, 401, 408, 409, 413, 415, 422, 429, 431, 500, 503, 507];
+    PasskeyErrors = [400, 401, 406, 408, 409, 413, 415, 422, 429, 431, 500, 503, 507];
     /// The beginning of one.
-    PasskeyBeginErrors = [400, 409, 422, 429, 431, 500, 503];
+    PasskeyBeginErrors = [400, 406, 409, 422, 429, 431, 500, 503];
     /// The first run: as [`AuthErrors`], and 409 the second time.
-    SetupErrors = [400, 408, 409, 413, 415, 422, 429, 431, 500, 503, 507];
+    SetupErrors = [400, 406, 408, 409, 413, 415, 422, 429, 431, 500, 503, 507];
     /// A read with an access token. 507 as well: a read of somebody else's content is written into their access log.
-    ReadErrors = [400, 401, 403, 404, 422, 429, 431, 500, 503, 507];
+    ReadErrors = [400, 401, 403, 404, 406, 422, 429, 431, 500, 503, 507];
     /// A read of an object that its owner may have deleted.
-    ItemErrors = [400, 401, 403, 404, 410, 422, 429, 431, 500, 503, 507];
+    ItemErrors = [400, 401, 403, 404, 406, 410, 422, 429, 431, 500, 503, 507];
     /// A read whose parameters come in a body (search).
-    SearchErrors = [400, 401, 403, 404, 408, 413, 415, 422, 429, 431, 500, 503, 507];
+    SearchErrors = [400, 401, 403, 404, 406, 408, 413, 415, 422, 429, 431, 500, 503, 507];
     /// A change without a body.
-    ActionErrors = [400, 401, 403, 404, 409, 410, 412, 422, 428, 429, 431, 500, 503, 507];
+    ActionErrors = [400, 401, 403, 404, 406, 409, 410, 412, 422, 428, 429, 431, 500, 503, 507];
     /// A change with a body.
-    WriteErrors = [400, 401, 403, 404, 408, 409, 410, 412, 413, 415, 422, 428, 429, 431, 500, 503, 507];
+    WriteErrors = [400, 401, 403, 404, 406, 408, 409, 410, 412, 413, 415, 422, 428, 429, 431, 500, 503, 507];
 }
 
 /// The header `Idempotency-Key`.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::app::Answer;
+use crate::support::app::{Answer, new_id};
 use crate::support::journal::reflection;
 use crate::support::people::{Clinic, PASSPHRASE};
 
@@ -90,4 +90,11 @@ async fn who_takes_no_coding_at_all_is_told_so() {
     assert_eq!((sent.status.as_u16(), &sent.body["status"]), (406, &json!(406)), "{:?}", sent.headers);
     let page = clinic.app.get(&sent.text("/type")).send().await.ok();
     assert!(String::from_utf8(page.bytes).unwrap().contains("Accept-Encoding"), "it says what to mend");
+    // As the document says of each operation, and before it is done.
+    let (ann, none) = (&clinic.ann, "identity;q=0");
+    ann.get("/v1/me").header("accept-encoding", none).send().await.expect(406).refused("not_acceptable");
+    let path = ann.my(&format!("/entries/{}", new_id(&clinic.app)));
+    let writes = ann.put(&path, reflection("Lake")).header("accept-encoding", none);
+    writes.send().await.expect(406).refused("not_acceptable");
+    ann.get(&path).send().await.not_found();
 }

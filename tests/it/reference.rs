@@ -51,7 +51,7 @@ fn an_error_is_shown_with_its_own_codes() {
             }
         }
     }
-    for code in afterglow::kernel::Code::ALL.iter().filter(|code| ![405, 406].contains(&code.status())) {
+    for code in afterglow::kernel::Code::ALL.iter().filter(|code| code.status() != 405) {
         assert!(shown.contains(&code.name()), "{} is shown nowhere", code.name());
     }
 }
