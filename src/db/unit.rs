@@ -222,12 +222,14 @@ where
     }
 
     fn finish(self: Box<Self>, end: Result<()>) {
-        let Self { kept, reply, .. } = *self;
+        let Self { f, kept, reply, .. } = *self;
         let answer = end.and_then(|()| {
             let (value, hooks) = kept.ok_or_else(|| Error::internal("a unit ended without a result"))?;
             hooks.into_iter().for_each(run_hook);
             Ok(value)
         });
+        // What the unit has held is gone before its caller goes on.
+        drop(f);
         // The caller may have gone away; the unit stays durable.
         drop(reply.send(answer));
     }

@@ -15,7 +15,7 @@ use crate::db::{At, Tx};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::{Code, Error, Id, Result, Text, limits};
 use crate::state::State;
-use crate::vault::{Keys, MacLabel, Purpose, SealContext, Vault};
+use crate::vault::{KeyGuard, Keys, MacLabel, Purpose, SealContext, Vault};
 
 /// The tokens of a session.
 #[derive(Clone)]
@@ -116,6 +116,8 @@ pub struct PendingAccount {
     profile: Vec<u8>,
     credential: Vec<u8>,
     keys: Vec<Keys>,
+    /// They have the keys destroyed if no unit begins to insert it.
+    guards: Vec<KeyGuard>,
 }
 
 impl std::fmt::Debug for PendingAccount {
@@ -143,12 +145,13 @@ pub async fn draft(
     let id: Id<Account> = state.entropy.id(now);
     let credential = passwords.hash(passphrase, &state.entropy).await?;
     let keys = state.vault.create(id.uuid(), &[Purpose::Account], now).await?;
-    let mut all = vec![keys.clone()];
+    let (mut all, mut guards) = (vec![keys.clone()], vec![state.vault.guard(id.uuid(), &[Purpose::Account])]);
     let patient = match kind {
         AccountKind::Staff => None,
         AccountKind::Patient => {
             let patient: Id<Patient> = Id::from_uuid(state.entropy.opaque());
             all.push(state.vault.create(patient.uuid(), &Purpose::OF_PATIENT, now).await?);
+            guards.push(state.vault.guard(patient.uuid(), &Purpose::OF_PATIENT));
             Some(patient)
         }
     };
@@ -166,11 +169,12 @@ pub async fn draft(
     };
     let profile = keys.seal_json(Purpose::Account, &profile_place(id, 1), profile)?;
     let credential = keys.seal_json(Purpose::Account, &credential_place(id, 1), &credential)?;
-    Ok(PendingAccount { id, patient, row, profile, credential, keys: all })
+    Ok(PendingAccount { id, patient, row, profile, credential, keys: all, guards })
 }
 
 /// Inserts a drafted account. Its keys may be cached once that is durable. `None` when its address is taken.
 pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &PendingAccount) -> Result<Option<Id<Account>>> {
+    draft.guards.iter().for_each(KeyGuard::begin_use);
     if !store::insert_account(tx, &draft.row, &draft.profile, &draft.credential)? {
         return Ok(None);
     }

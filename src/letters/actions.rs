@@ -1,5 +1,7 @@
 //! Writing a letter: prepared before a unit, posted in it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::model::LetterDoc;
@@ -9,12 +11,16 @@ use crate::db::Tx;
 use crate::kernel::id::Letter;
 use crate::kernel::{Id, Result};
 use crate::state::State;
-use crate::vault::{Keys, Purpose, SealContext, Vault};
+use crate::vault::{KeyGuard, Keys, Purpose, SealContext, Vault};
 
-/// A letter that is sealed, and not posted yet. Its keys are durable.
+/// The purposes of the keys of a letter.
+pub(super) const PURPOSES: &[Purpose] = &[Purpose::Account];
+
+/// A letter that is sealed, and not posted yet. Its keys are durable, and destroyed if no unit begins to post it.
 #[derive(Clone)]
 pub struct PreparedLetter {
     id: Id<Letter>,
+    guard: Arc<KeyGuard>,
     doc: Vec<u8>,
     keys: Keys,
     written_at: Timestamp,
@@ -39,10 +45,11 @@ pub(super) fn place(id: Id<Letter>) -> SealContext {
 /// When the keyring cannot be written.
 pub async fn prepare(state: &State, letter: &LetterDoc, now: Timestamp) -> Result<PreparedLetter> {
     let id: Id<Letter> = state.entropy.id(now);
-    let keys = state.vault.create(id.uuid(), &[Purpose::Account], now).await?;
+    let keys = state.vault.create(id.uuid(), PURPOSES, now).await?;
+    let guard = Arc::new(state.vault.guard(id.uuid(), PURPOSES));
     let doc = keys.seal_json(Purpose::Account, &place(id), letter)?;
     let expires_at = now.saturating_add(letter.kind.lifetime()).unwrap_or(now);
-    Ok(PreparedLetter { id, doc, keys, written_at: now, expires_at })
+    Ok(PreparedLetter { id, guard, doc, keys, written_at: now, expires_at })
 }
 
 /// Posts a letter: it leaves soon after the unit has committed, and not if it does not.
@@ -51,6 +58,7 @@ pub async fn prepare(state: &State, letter: &LetterDoc, now: Timestamp) -> Resul
 ///
 /// When the database cannot be written.
 pub fn post(tx: &mut Tx<'_>, vault: &Vault, letter: &PreparedLetter) -> Result<()> {
+    letter.guard.begin_use();
     store::insert(tx, letter.id, &letter.doc, (letter.written_at, letter.expires_at))?;
     vault.keep(tx, &letter.keys)
 }
@@ -63,22 +71,10 @@ pub fn post(tx: &mut Tx<'_>, vault: &Vault, letter: &PreparedLetter) -> Result<(
 /// When database or keyring cannot be written.
 pub async fn send_proof(state: &State, proof: NewProof, letter: &LetterDoc, now: Timestamp) -> Result<()> {
     let letter = prepare(state, letter, now).await?;
-    let (vault, posted) = (state.vault.clone(), letter.clone());
+    let vault = state.vault.clone();
     let unit = state.db.write(move |tx| {
         let issued = proofs::issue(tx, &vault, &proof, now)?;
-        if issued {
-            post(tx, &vault, &posted)?;
-        }
-        Ok(issued)
+        if issued { post(tx, &vault, &letter) } else { Ok(()) }
     });
-    if unit.await? { Ok(()) } else { discard(state, &letter).await }
-}
-
-/// Destroys the keys of a letter whose unit did not commit.
-///
-/// # Errors
-///
-/// When the keyring cannot be written.
-pub async fn discard(state: &State, letter: &PreparedLetter) -> Result<()> {
-    state.vault.destroy(letter.id.uuid(), &[Purpose::Account]).await
+    unit.await
 }

@@ -27,7 +27,7 @@ mod sending;
 mod store;
 mod texts;
 
-pub use actions::{PreparedLetter, discard, post, prepare, send_proof};
+pub use actions::{PreparedLetter, post, prepare, send_proof};
 pub use model::{LetterDoc, LetterKind, ProofPurpose};
 pub use notifying::{NotifyOwners, PendingLetters, post_pending, prepare_pending};
 pub use sending::SendLetters;

@@ -4,7 +4,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::actions::{PreparedLetter, discard, post, prepare};
+use super::actions::{PreparedLetter, post, prepare};
 use super::model::{LetterDoc, LetterKind};
 use crate::db::Tx;
 use crate::identity::upkeep::{self, AccountSnapshot};
@@ -127,18 +127,11 @@ async fn write(state: &State, due: DueNotice, now: Timestamp) -> Result<()> {
         Some((own, notice)) => Some(to_owner(state, &own, notice, now).await?),
         None => None,
     };
-    let (vault, posted) = (state.vault.clone(), letter.clone());
+    let vault = state.vault.clone();
     let unit = state.db.write_bulk(move |tx| {
+        // Otherwise another worker has written it.
         let first = mark_notice_written(tx, &due)?;
-        if let Some(letter) = posted.as_ref().filter(|_| first) {
-            post(tx, &vault, letter)?;
-        }
-        Ok(first)
+        letter.as_ref().filter(|_| first).map_or(Ok(()), |letter| post(tx, &vault, letter))
     });
-    let first = unit.await?;
-    // Another worker has written it.
-    match letter.filter(|_| !first) {
-        Some(letter) => discard(state, &letter).await,
-        None => Ok(()),
-    }
+    unit.await
 }

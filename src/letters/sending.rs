@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use jiff::Timestamp;
 
-use super::actions::place;
+use super::actions::{PURPOSES, place};
 use super::model::{LetterDoc, LetterKind, retry_at};
 use super::proofs::code_of;
 use super::store::{self, LeasedLetter};
@@ -15,7 +15,6 @@ use crate::channels::{Letter, SendError};
 use crate::kernel::{Error, Result};
 use crate::state::State;
 use crate::tasks::{Due, Task, TaskProgress, TaskRun};
-use crate::vault::Purpose;
 
 /// The most letters of one round, sent at once.
 const MOST: i64 = 8;
@@ -57,7 +56,7 @@ async fn note(state: &State, leased: &LeasedLetter, outcome: Result<Option<Times
     let (id, again) = (leased.id, outcome?);
     if again.is_none() {
         // Nobody reads it any more. Once its keys are gone it cannot leave a second time.
-        state.vault.destroy(id.uuid(), &[Purpose::Account]).await?;
+        state.vault.destroy(id.uuid(), PURPOSES).await?;
     }
     let unit = state.db.write_bulk(move |tx| match again {
         Some(at) => store::mark_due(tx, id, at),

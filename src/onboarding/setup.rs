@@ -124,6 +124,7 @@ async fn found(
     }
     let clinic: Id<Clinic> = state.entropy.id(now);
     let keys = state.vault.create(clinic.uuid(), &[Purpose::Clinic], now).await?;
+    let guard = state.vault.guard(clinic.uuid(), &[Purpose::Clinic]);
     let doc = keys.seal_json(Purpose::Clinic, &clinic_place(clinic, 1), &ClinicDoc { name: clinic_name.clone() })?;
     let profile = Profile::new(admin.name.clone(), admin.email);
     let draft = actions::draft(state, passwords, AccountKind::Staff, &profile, admin.passphrase, now).await?;
@@ -133,6 +134,7 @@ async fn found(
         if !values::delete(tx, SETTING, &seed)? {
             return Err(Error::conflict(Code::SetupDone));
         }
+        guard.begin_use();
         values::insert(tx, USED, &seed)?;
         values::insert(tx, ADMIN, account.uuid().as_bytes())?;
         insert_clinic(tx, clinic, &doc, now)?;

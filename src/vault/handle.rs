@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock, Weak};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,6 +21,7 @@ use super::root::{self, MacLabel, Root, RootKey};
 use super::seal::{NONCE, Purpose, SealContext};
 use super::signing::SigningKey;
 use super::signing_keys::SigningKeys;
+use super::upkeep::Unused;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db, RowKey, Tx};
 use crate::kernel::{Entropy, Error, Result};
@@ -72,6 +73,7 @@ pub(super) struct Inner {
     cache: Cache,
     entropy: Entropy,
     damage: Damage,
+    unused: Mutex<Vec<Unused>>,
 }
 
 impl fmt::Debug for Vault {
@@ -128,6 +130,7 @@ impl Vault {
             cache: Cache::new(),
             entropy,
             damage: Damage::default(),
+            unused: Mutex::default(),
         }));
         metrics::gauge!("keyring_changes_missing").set(f64::from(u32::try_from(mark.missing).unwrap_or(u32::MAX)));
         if mark.missing > 0 {
@@ -287,6 +290,11 @@ impl Vault {
     /// Returns the keys in memory.
     pub(super) fn cache(&self) -> &Cache {
         &self.0.cache
+    }
+
+    /// Returns the keys that are to be destroyed because no unit has used them.
+    pub(super) fn unused(&self) -> &Mutex<Vec<Unused>> {
+        &self.0.unused
     }
 
     /// Returns the store of wrapped keys.

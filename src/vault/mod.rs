@@ -21,7 +21,8 @@
 //!
 //! - Keys are made and durable *before* the unit of work that inserts their subject ([`Vault::create`]), and enter the
 //!   cache only *after* it ([`Vault::keep`]): a key cached from a rolled-back unit would seal text that nobody can
-//!   open. No unit of work fetches keys; it takes [`Keys`] fetched before.
+//!   open. No unit of work fetches keys; it takes [`Keys`] fetched before. Those of a unit that was refused, or never
+//!   ran, are destroyed ([`KeyGuard`]).
 //! - Unwrapped keys leave the memory ten minutes after they were read ([`Vault::tend`]).
 //! - Opening never panics and never gives wrong text, whatever the bytes are.
 //! - Neither keys nor plaintext appear in errors, logs or `Debug`.
@@ -65,3 +66,4 @@ pub use rotation::Rotation;
 pub use seal::{Purpose, SealContext};
 pub use signing::SigningKey;
 pub use signing_keys::SigningKeys;
+pub use upkeep::KeyGuard;

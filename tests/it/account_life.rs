@@ -24,7 +24,7 @@ use crate::known_faults::{refuse, refuse_no_more};
 use crate::support::accounts::{code_of, disable, enable, has_proved_address, with_factor};
 use crate::support::app::{Answer, START, TestApp};
 use crate::support::authenticator::with_passkey;
-use crate::support::database::Database;
+use crate::support::database::{Count, Database};
 use crate::support::journal::{reflection, with};
 use crate::support::people::{PASSPHRASE, Person, registration};
 use crate::support::sql::Sql;
@@ -937,4 +937,27 @@ async fn what_was_written_cannot_be_read_once_it_has_left() {
     app::tick(&app.server.state, &LogChannel, app.now()).await.unwrap();
     assert_eq!(mail(&app, ANN).await.len(), 1);
     assert_eq!(keys(&app).await, 0, "its keys are destroyed");
+}
+
+#[actix_web::test]
+async fn the_letters_of_a_request_that_is_refused_leave_no_keys_behind() {
+    let Scene { app, therapist, ann, .. } = Scene::open().await;
+    let cleo = "cleo.hart@example.org";
+    ann.post("/v1/me/email", json!({ "email": cleo, "passphrase": PASSPHRASE })).send().await.ok();
+    let code = letter(&app, cleo).await.code();
+    // The address is somebody else's by the time at which Ann proves it.
+    app.patient(&therapist, "Cleo Hart").await;
+    settled(&app).await;
+    let mut keyring = Sql::open(&app.server.state.config.vault().keyring());
+    let mut keys = || keyring.rows::<Count>("SELECT count(*) AS n FROM wrapped_keys")[0].n;
+    let before = keys();
+    for _ in 0..3 {
+        proves(&ann, &code).await.expect(422).refused("code_invalid");
+    }
+    app.server.state.vault.tend().await;
+    assert_eq!(keys(), before);
+    // Those of a letter that may be on its way stay.
+    posts(&app, true).await;
+    app.server.state.vault.tend().await;
+    assert_eq!(keys(), before + 1);
 }
