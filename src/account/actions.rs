@@ -71,8 +71,8 @@ pub async fn prepare_passphrase<K: AccountPolicy>(
 }
 
 /// Changes the passphrase, ends the other sessions and tells the owner. Passkeys stay: the letter says to look through
-/// them. An address that was asked for and is not proved is forgotten: somebody else may have asked for it. A code that an
-/// admin has made is void: it is needed no more, and somebody else may have it.
+/// them. An address that was asked for and is not proved is forgotten: somebody else may have asked for it. A code that
+/// an admin has made is void: it is needed no more, and somebody else may have it.
 ///
 /// # Errors
 ///

@@ -235,8 +235,8 @@ pub fn open_session(
     Ok(SessionTokens { account, session: opening.session, access, refresh, device })
 }
 
-/// Opens a session for somebody who has proved themself, names its device, and tells the owner of the account. The device
-/// is given by its name, whether the account knows it, and what the owner is told of what it has shown.
+/// Opens a session for somebody who has proved themself, names its device, and tells the owner of the account. The
+/// device is given by its name, whether the account knows it, and what the owner is told of what it has shown.
 pub(super) fn admit(
     tx: &mut Tx<'_>,
     (vault, tokens, keys): (&Vault, &Tokens, Option<&Keys>),

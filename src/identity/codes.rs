@@ -49,7 +49,8 @@ impl JudgedCode {
         self != Self::Wrong
     }
 
-    /// Returns what the owner is told of it, once the unit holds the sessions that it needs: they are held before the log.
+    /// Returns what the owner is told of it, once the unit holds the sessions that it needs: they are held before the
+    /// log.
     pub(super) fn event(self) -> Option<SecurityEvent> {
         (self == Self::Recovery).then_some(SecurityEvent::RecoveryCodeUsed)
     }

@@ -129,8 +129,8 @@ impl CheckedAttempt {
         Ok(Verdict::Welcome { with_code, knows_device, event })
     }
 
-    /// Uses up the code or the passkey beside the right passphrase, and counts it. Returns what the owner is told of it;
-    /// as the error, why it is refused.
+    /// Uses up the code or the passkey beside the right passphrase, and counts it. Returns what the owner is told of
+    /// it; as the error, why it is refused.
     fn judge_factor(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<Result<Option<SecurityEvent>, Code>> {
         // What comes while codes rest is not used up.
         let resting = self.code_attempt.rests(tx, now)?;

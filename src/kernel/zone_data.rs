@@ -120,8 +120,8 @@ fn named_edition(folder: &Path) -> Option<String> {
     plain.then(|| named.to_owned())
 }
 
-/// Makes the edition of a folder that names none, of what it holds. With every binary it must be the same: under another
-/// one all plans are made anew.
+/// Makes the edition of a folder that names none, of what it holds. With every binary it must be the same: under
+/// another one all plans are made anew.
 fn edition_of(contents: Context) -> String {
     let first = contents.finish().as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
     format!("folder-{first:016x}")

@@ -59,8 +59,8 @@ pub async fn register(
 }
 
 /// Sends a code that proves the address of a new account: only then is a forgotten passphrase no lost journal. The
-/// account is made, so a letter that cannot be written fails nothing: its owner asks for another one. None is written to
-/// an address that no letter reaches.
+/// account is made, so a letter that cannot be written fails nothing: its owner asks for another one. None is written
+/// to an address that no letter reaches.
 async fn ask_for_proof(state: &State, account: Id<Account>, to: Email, locale: String) {
     if !state.config.sends_letters() || to.routable().is_none() {
         return;

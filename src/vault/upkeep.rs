@@ -85,9 +85,9 @@ impl Vault {
         failed
     }
 
-    /// Forgets the keys that are too old to be used, so that they are wiped; destroys those that no unit has used; empties
-    /// the keyring's log, if destroyed keys may still be in it; and reads the generations of the signing key again: another
-    /// process may have added one.
+    /// Forgets the keys that are too old to be used, so that they are wiped; destroys those that no unit has used;
+    /// empties the keyring's log, if destroyed keys may still be in it; and reads the generations of the signing key
+    /// again: another process may have added one.
     pub async fn tend(&self) {
         self.cache().forget_older_than(FRESH);
         if let Err(error) = self.destroy_unused().await {

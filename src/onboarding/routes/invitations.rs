@@ -104,8 +104,8 @@ impl CreateInvitation {
         invitations::prepare(state, caller, self.parse(open)?).await
     }
 
-    /// Where registration is `open`, nobody joins without the code of a letter: an address must then be one that letters
-    /// reach.
+    /// Where registration is `open`, nobody joins without the code of a letter: an address must then be one that
+    /// letters reach.
     fn parse(self, open: bool) -> Result<InvitationRequest> {
         let mut fields = Fields::new();
         // An empty list names nothing, as in a client that sends every member.
