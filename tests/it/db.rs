@@ -193,7 +193,9 @@ async fn a_panic_after_the_commit_loses_neither_the_unit_nor_what_else_it_wanted
         let unit = db.write(move |tx| {
             let count = Arc::clone(&count);
             tx.after_commit(|| panic!("a hook that is wrong"));
-            tx.after_commit(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+            tx.after_commit(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            });
             insert(tx, &format!("unit-{turn:03}"))
         });
         unit.await.unwrap();
