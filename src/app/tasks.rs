@@ -19,7 +19,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
         Box::new(letters::NotifyOwners::default()),
         Box::new(letters::SendLetters),
         Box::new(FollowClinics::default()),
-        Box::new(Horizon),
+        Box::new(Horizon::default()),
         Box::new(care::grants::EndExpired::default()),
         Box::new(care::grants::TellBegun::default()),
         Box::new(care::TellPatients::default()),

@@ -226,7 +226,7 @@ impl Task for TellCovered {
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
             let portion = |left_out| self.tell_next(round, left_out).boxed();
-            self.0.round(round.now, portion).await.map(TaskProgress::rows)
+            self.0.round(round, portion).await.map(TaskProgress::rows)
         }
         .boxed()
     }

@@ -59,7 +59,7 @@ impl Task for Follow {
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
             let portions = |left_out| self.follow(round, left_out).boxed();
-            self.0.round(round.now, portions).await.map(TaskProgress::rows)
+            self.0.round(round, portions).await.map(TaskProgress::rows)
         }
         .boxed()
     }

@@ -61,7 +61,7 @@ impl<T: Item + 'static> Task for Purging<T> {
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
             let portion = |left_out| self.purge(round, left_out).boxed();
-            self.put_off.round(round.now, portion).await.map(TaskProgress::rows)
+            self.put_off.round(round, portion).await.map(TaskProgress::rows)
         }
         .boxed()
     }

@@ -12,6 +12,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::kernel::{Error, Result};
 use crate::state::State;
@@ -43,12 +44,18 @@ type Failures = Vec<(&'static str, Error)>;
 ///
 /// When database or keyring cannot be reached. The failure of one task does not stop the others.
 pub async fn tick(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<RoundSummary> {
-    let (outcome, failures) = round(state, tasks, now).await?;
+    let (outcome, failures) = round(state, tasks, now, None).await?;
     failures.into_iter().next().map_or(Ok(outcome), |(_, error)| Err(error))
 }
 
-/// Does one round as [`tick`] does, and returns every task that failed.
-async fn round(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<(RoundSummary, Failures)> {
+/// Does one round as [`tick`] does, and returns every task that failed. Once `stop` is true, tasks begin no further
+/// portion of their work.
+async fn round(
+    state: &State,
+    tasks: &Tasks<'_>,
+    now: Timestamp,
+    stop: Option<&watch::Receiver<bool>>,
+) -> Result<(RoundSummary, Failures)> {
     for task in tasks {
         task.before(state, now).await?;
     }
@@ -58,7 +65,7 @@ async fn round(state: &State, tasks: &Tasks<'_>, now: Timestamp) -> Result<(Roun
         let name = task.name();
         let follows = task.follows().is_some_and(|before| awake.contains(&before));
         let Some(since) = time.filter(|at| *at <= now).or(follows.then_some(now)) else { continue };
-        match guarded(task.run(TaskRun { state, now, since })).await {
+        match guarded(task.run(TaskRun { state, now, since, stop })).await {
             Ok(done) if done.rows == 0 => {}
             Ok(done) => {
                 awake.push(name);

@@ -28,7 +28,7 @@ pub async fn run(state: State, tasks: Tasks<'static>, mut stop: watch::Receiver<
                 Err(error) => failures.push((task.name(), error)),
             }
         }
-        let pause = match guarded(round(&state, &tasks, now)).await {
+        let pause = match guarded(round(&state, &tasks, now, Some(&stop))).await {
             Ok((outcome, failed)) => {
                 failures.extend(failed);
                 let until = outcome.next.filter(|_| failures.is_empty());

@@ -40,7 +40,7 @@ impl Task for NotifyOwners {
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
             let portion = |left_out| self.write_due(round, left_out).boxed();
-            self.0.round(round.now, portion).await.map(TaskProgress::rows)
+            self.0.round(round, portion).await.map(TaskProgress::rows)
         }
         .boxed()
     }

@@ -1,8 +1,8 @@
 //! The task that extends plans with time, and when facts change by themselves: a grant expires, or the end of a session
 //! is not recorded. The instant is in `patients.next_plan_at`.
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
 
@@ -15,9 +15,11 @@ use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, zone_data};
 use crate::planning::Protocol;
 use crate::state::State;
-use crate::tasks::{Due, Task, TaskProgress, TaskRun};
+use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun};
 use crate::vault::Keys;
 
+/// The name of the task.
+const NAME: &str = "plans";
 /// Patients planned for in one round.
 const ROUND: i64 = 200;
 /// Plans under way at once. On SQLite some wait for their commit while others are made for the next one.
@@ -34,12 +36,18 @@ const LATER: SignedDuration = SignedDuration::from_hours(1);
 ///
 /// At its start, a server marks all patients for planning if its protocol is newer than that of their plans, or its
 /// time zones are of another edition.
-#[derive(Clone, Copy, Debug)]
-pub struct Horizon;
+#[derive(Debug)]
+pub struct Horizon(PutOff);
+
+impl Default for Horizon {
+    fn default() -> Self {
+        Self(PutOff::of(NAME))
+    }
+}
 
 impl Task for Horizon {
     fn name(&self) -> &'static str {
-        "plans"
+        NAME
     }
 
     fn next_due(&self) -> &'static [Due] {
@@ -54,26 +62,26 @@ impl Task for Horizon {
         .boxed()
     }
 
-    fn run<'a>(&'a self, TaskRun { state, now, .. }: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
+    fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
-            let planned = extend(state, now).await?;
+            let portion = |left_out| self.extend(round, left_out).boxed();
+            let planned = self.0.round(round, portion).await?;
             Ok(TaskProgress { planned, ..TaskProgress::rows(planned) })
         }
         .boxed()
     }
 }
 
-/// Plans for the patients who are due, and answers their number.
-async fn extend(state: &State, now: Timestamp) -> Result<usize> {
-    let patients = state.db.read(move |tx| store::list_to_plan(tx, now, ROUND)).await?;
-    let turns = Semaphore::new(PREPARED_AT_ONCE);
-    let plans: Vec<_> = patients.into_iter().map(|patient| extend_one(state, patient, &turns, now).boxed()).collect();
-    let mut plans = futures_util::stream::iter(plans).buffer_unordered(AT_ONCE);
-    let mut count = 0;
-    while let Some(done) = plans.next().await {
-        count += usize::from(done?);
+impl Horizon {
+    /// Plans for the patients who are due, without those in `left_out`, and answers their number.
+    async fn extend(&self, TaskRun { state, now, .. }: TaskRun<'_>, left_out: Vec<Id<Patient>>) -> Result<usize> {
+        let patients = state.db.read(move |tx| store::list_to_plan(tx, now, &left_out, ROUND)).await?;
+        let turns = Semaphore::new(PREPARED_AT_ONCE);
+        let plan = |patient| (patient, extend_one(state, patient, &turns, now).boxed());
+        let plans = patients.into_iter().map(plan).collect();
+        let planned = self.0.each(now, AT_ONCE, plans).await?;
+        Ok(planned.into_iter().filter(|planned| *planned).count())
     }
-    Ok(count)
 }
 
 /// Marks all patients for planning if the protocol is newer than that of their plans. They are planned for at once, not
@@ -152,6 +160,7 @@ async fn extend_one(state: &State, patient: Id<Patient>, turns: &Semaphore, now:
     });
     match unit.await {
         Err(error) if !error.is_outage() => {
+            metrics::counter!("afterglow_task_failures_total", "task" => NAME).increment(1);
             tracing::error!(%patient, %error, "a plan could not be extended and is tried again in an hour");
             try_later(state, patient, now).await
         }

@@ -323,13 +323,14 @@ pub fn mark_to_plan(tx: &mut Tx<'_>, list: &[Id<Patient>], now: Timestamp) -> Re
     Ok(())
 }
 
-/// Lists the patients whose horizon is to be extended at `now`, the longest waiting first.
+/// Lists the patients whose horizon is to be extended at `now`, without those in `left_out`, the longest waiting first.
 ///
 /// Spans patients: rests on the partial index `patients_next_plan`.
-pub fn list_to_plan(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Id<Patient>>> {
+pub fn list_to_plan(tx: &mut Tx<'_>, now: Timestamp, left_out: &[Id<Patient>], limit: i64) -> Result<Vec<Id<Patient>>> {
     Ok(patients::table
         .filter(patients::next_plan_at.is_not_null())
         .filter(patients::next_plan_at.le(At(now)))
+        .filter(patients::id.ne_all(left_out.to_vec()))
         .order(patients::next_plan_at)
         .limit(limit)
         .select(patients::id)

@@ -6,7 +6,7 @@
 //! suggests work for a task must be named by one, or stand with a reason on the list of those that need none.
 //!
 //! What fails for one patient, account or clinic does not end the round of a task, and does not come first in the next
-//! ones: it is [put off](PutOff). Only an outage ends a round.
+//! ones: it is [put off](PutOff). Only an outage ends a round, and a worker that stops.
 //!
 //! One statement reads when the tasks are due, however many there are: for each column it looks at the low end of an
 //! index. A task whose column has no index that begins with it makes every idle round slow.
@@ -24,6 +24,7 @@ pub use put_off::PutOff;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::kernel::Result;
 use crate::state::State;
@@ -37,6 +38,15 @@ pub struct TaskRun<'a> {
     pub now: Timestamp,
     /// The instant since which work is due.
     pub since: Timestamp,
+    /// Becomes true when the worker is to stop; `None` for a round that comes to its end.
+    pub stop: Option<&'a watch::Receiver<bool>>,
+}
+
+impl TaskRun<'_> {
+    /// Whether no further portion of the work is to begin.
+    pub fn is_to_stop(&self) -> bool {
+        self.stop.is_some_and(|stop| *stop.borrow())
+    }
 }
 
 /// A kind of background work.

@@ -3,14 +3,20 @@
 //! A task takes what is due in portions, and what fails is due again. A portion of pieces that always fail would keep
 //! every other piece waiting, so a task leaves out the subjects of what has failed, for a pause that grows. Pauses are
 //! in the memory of a process: another one, or the same after a restart, tries once more.
+//!
+//! An outage ends a round. One that is met again and again by the same subject, while the work of others succeeds, is a
+//! fault of that subject.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use super::TaskRun;
 use crate::kernel::{Id, Result};
 
 /// The pause after the first failure. Each further failure doubles it.
@@ -19,24 +25,52 @@ const FIRST: SignedDuration = SignedDuration::from_secs(1);
 const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 /// The most subjects that are put off at once. Statements name each of them.
 const MOST: usize = 10_000;
+/// The outages that a subject may meet, while the work of others succeeds between them, before they are its own fault.
+const OUTAGES: u32 = 3;
 
 #[derive(Clone, Copy, Debug)]
 struct Pause {
     length: SignedDuration,
     until: Timestamp,
+    /// The outages met in a row since which the work of others has succeeded.
+    outages: u32,
+    /// The number of successes when it began.
+    successes: u64,
+}
+
+impl Pause {
+    /// Whether it lasts at `now`. It does not if the clock was put back to before it began.
+    fn lasts(&self, now: Timestamp) -> bool {
+        self.until > now && self.until.duration_since(now) <= self.length
+    }
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    pauses: HashMap<Uuid, Pause>,
+    /// The number of times that the work on a subject has succeeded.
+    successes: u64,
+}
+
+impl Notes {
+    /// Counts the outages that a subject has met while the work of others succeeded.
+    fn outages_of(&self, subject: Uuid) -> u32 {
+        let pause = self.pauses.get(&subject);
+        pause.map_or(0, |pause| pause.outages + u32::from(self.successes > pause.successes))
+    }
 }
 
 /// The subjects of a task (patients, accounts, clinics) whose work has failed, each until it is tried again.
 #[derive(Debug)]
 pub struct PutOff {
     task: &'static str,
-    pauses: Mutex<HashMap<Uuid, Pause>>,
+    notes: Mutex<Notes>,
 }
 
 impl PutOff {
     /// Begins with none, for the task of this name.
     pub fn of(task: &'static str) -> Self {
-        Self { task, pauses: Mutex::default() }
+        Self { task, notes: Mutex::default() }
     }
 
     /// Returns the name of the task.
@@ -44,19 +78,19 @@ impl PutOff {
         self.task
     }
 
-    fn pauses(&self) -> MutexGuard<'_, HashMap<Uuid, Pause>> {
-        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the subjects that are left out at `now`.
     pub fn subjects<K>(&self, now: Timestamp) -> Vec<Id<K>> {
-        let pauses = self.pauses();
-        pauses.iter().filter(|(_, pause)| pause.until > now).map(|(subject, _)| Id::from_uuid(*subject)).collect()
+        let notes = self.notes();
+        notes.pauses.iter().filter(|(_, pause)| pause.lasts(now)).map(|(subject, _)| Id::from_uuid(*subject)).collect()
     }
 
     /// Whether a subject is left out at `now`.
     pub fn holds<K>(&self, subject: Id<K>, now: Timestamp) -> bool {
-        self.pauses().get(&subject.uuid()).is_some_and(|pause| pause.until > now)
+        self.notes().pauses.get(&subject.uuid()).is_some_and(|pause| pause.lasts(now))
     }
 
     /// Notes how work on a subject has ended, and returns its result; `None` after a fault of its own, which is logged.
@@ -67,12 +101,14 @@ impl PutOff {
     pub fn note<K, T>(&self, subject: Id<K>, now: Timestamp, done: Result<T>) -> Result<Option<T>> {
         let error = match done {
             Ok(done) => {
-                self.pauses().remove(&subject.uuid());
+                let mut notes = self.notes();
+                notes.pauses.remove(&subject.uuid());
+                notes.successes += 1;
                 return Ok(Some(done));
             }
             Err(error) => error,
         };
-        if error.is_outage() {
+        if error.is_outage() && self.notes().outages_of(subject.uuid()) < OUTAGES {
             // If it is always this one that meets it, the next round does the others. Its pause does not grow: once the
             // outage is over, nobody waits any longer.
             self.pause(subject, now, false);
@@ -91,37 +127,74 @@ impl PutOff {
 
     fn pause<K>(&self, subject: Id<K>, now: Timestamp, grows: bool) {
         let subject = subject.uuid();
-        let mut pauses = self.pauses();
+        let mut notes = self.notes();
         // What has not failed again for long is over, or gone.
-        pauses.retain(|_, pause| now.duration_since(pause.until) < LONGEST);
-        let last = pauses.get(&subject).map(|pause| pause.length);
+        notes.pauses.retain(|_, pause| now.duration_since(pause.until) < LONGEST);
+        let (outages, successes) = (notes.outages_of(subject), notes.successes);
+        let last = notes.pauses.get(&subject).map(|pause| pause.length);
         let length = last.filter(|_| grows).map_or(FIRST, |last| last.saturating_add(last).min(LONGEST));
-        if last.is_some() || pauses.len() < MOST {
-            pauses.insert(subject, Pause { length, until: now.saturating_add(length).unwrap_or(now) });
+        if last.is_some() || notes.pauses.len() < MOST {
+            let until = now.saturating_add(length).unwrap_or(now);
+            notes.pauses.insert(subject, Pause { length, until, outages, successes });
         }
+    }
+
+    /// Does the work on several subjects, so many at once, and notes how each ends. Returns the results of what has
+    /// succeeded. After an outage no more is begun, and what is under way comes to its end.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`PutOff::note`].
+    pub async fn each<'a, K: 'static, T: Send + 'a>(
+        &'a self,
+        now: Timestamp,
+        at_once: usize,
+        work: Vec<(Id<K>, BoxFuture<'a, Result<T>>)>,
+    ) -> Result<Vec<T>> {
+        let over = AtomicBool::new(false);
+        let units: Vec<_> = work.into_iter().map(|(subject, work)| unless(&over, subject, work).boxed()).collect();
+        let mut units = futures_util::stream::iter(units).buffer_unordered(at_once);
+        let (mut all, mut outage) = (Vec::new(), None);
+        while let Some((subject, done)) = units.next().await {
+            let Some(done) = done else { continue };
+            match self.note(subject, now, done) {
+                Ok(done) => all.extend(done),
+                Err(error) => {
+                    over.store(true, Ordering::Relaxed);
+                    outage = Some(error);
+                }
+            }
+        }
+        outage.map_or(Ok(all), Err)
     }
 
     /// Does a round of work. `work` does a portion of what is due, without the subjects that it is given, and returns
     /// how much it has done. While it does nothing but put off further subjects, it is called again: what waits behind
-    /// them is reached in the same round.
+    /// them is reached in the same round, unless the worker is to stop.
     ///
     /// # Errors
     ///
     /// Those of `work`.
     pub async fn round<'a, K>(
         &self,
-        now: Timestamp,
+        run: TaskRun<'_>,
         mut work: impl FnMut(Vec<Id<K>>) -> BoxFuture<'a, Result<usize>> + Send,
     ) -> Result<usize> {
         loop {
-            let left_out = self.subjects(now);
+            let left_out = self.subjects(run.now);
             let count = left_out.len();
             let done = work(left_out).await?;
-            if done > 0 || self.subjects::<K>(now).len() <= count {
+            if done > 0 || self.subjects::<K>(run.now).len() <= count || run.is_to_stop() {
                 return Ok(done);
             }
         }
     }
+}
+
+/// Does the work on a subject, unless the round is over.
+async fn unless<K, T>(over: &AtomicBool, subject: Id<K>, work: BoxFuture<'_, Result<T>>) -> (Id<K>, Option<Result<T>>) {
+    let done = if over.load(Ordering::Relaxed) { None } else { Some(work.await) };
+    (subject, done)
 }
 
 #[cfg(test)]
@@ -165,6 +238,32 @@ mod tests {
         let noted = put_off.note::<_, ()>(ann, after(0), Err(Error::Unavailable("the database is away")));
         assert!(matches!(noted, Err(Error::Unavailable(_))));
         assert!(put_off.holds(ann, after(0)));
+    }
+
+    #[test]
+    fn an_outage_that_one_patient_meets_while_others_do_not_is_put_off_for_longer_each_time() {
+        let put_off = PutOff::of("a task");
+        let [ann, ben] = [1, 2].map(|id| Id::<Patient>::from_uuid(Uuid::from_u128(id)));
+        let meets = |seconds| put_off.note::<_, ()>(ann, after(seconds), Err(Error::Transient("a deadlock".into())));
+        for seconds in 0..3 {
+            assert!(meets(seconds).is_err(), "it may be one of the server");
+            assert!(matches!(put_off.note(ben, after(seconds), Ok(7)), Ok(Some(7))));
+        }
+        assert!(matches!(meets(3), Ok(None)), "the round goes on");
+        assert!(put_off.holds(ann, after(4)) && !put_off.holds(ann, after(5)));
+        assert!(matches!(meets(5), Ok(None)));
+        assert!(put_off.holds(ann, after(8)) && !put_off.holds(ann, after(9)));
+        assert!(matches!(put_off.note(ann, after(9), Ok(7)), Ok(Some(7))));
+        assert!(meets(10).is_err(), "it begins anew");
+    }
+
+    #[test]
+    fn a_patient_does_not_wait_for_a_clock_that_was_put_back() {
+        let (put_off, ann) = (PutOff::of("a task"), Id::<Patient>::from_uuid(Uuid::from_u128(1)));
+        fails(&put_off, ann, after(24 * 3600));
+        assert!(!put_off.holds(ann, after(0)) && put_off.subjects::<Patient>(after(0)).is_empty());
+        fails(&put_off, ann, after(0));
+        assert!(put_off.holds(ann, after(1)) && !put_off.holds(ann, after(2)));
     }
 
     #[test]

@@ -24,10 +24,10 @@ async fn a_line_of_the_log_says_when_deliveries_are_late_for_a_minute_and_when_t
         world.plant(minutes(1)).await;
         world.app.wait(minutes(1));
         let since = world.app.now();
-        MarkDue::by("memory").run(TaskRun { state, now: since, since }).await.unwrap();
+        MarkDue::by("memory").run(TaskRun { state, now: since, since, stop: None }).await.unwrap();
         world.app.wait(SignedDuration::from_secs(waits));
         let listening = log.listen();
-        task.run(TaskRun { state, now: world.app.now(), since }).await.unwrap();
+        task.run(TaskRun { state, now: world.app.now(), since, stop: None }).await.unwrap();
         drop(listening);
         let told = |text: &str| log.text().lines().filter(|line| line.contains(text)).count();
         // It ends with the round that has taken all that waited.

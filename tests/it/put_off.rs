@@ -3,13 +3,21 @@
 //! The database refuses what a task writes for one of two, whose work is due before that of the other. What waits is
 //! done for the other one, and stays to be done for the first.
 
+use std::future::ready;
+
+use afterglow::app;
 use afterglow::db::{Backend, Tx};
 use afterglow::delivery::MemoryChannel;
 use afterglow::identity::{Notice, ask_notice};
+use afterglow::jobs;
 use afterglow::kernel::Id;
 use afterglow::kernel::id::{Account, Patient, Prompt};
+use afterglow::tasks::{PutOff, TaskRun};
+use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 use serde_json::json;
+use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::channels::outbound::Log;
 use crate::delivery::{hours, minutes, planned, plant, plant_all, work};
@@ -24,18 +32,29 @@ use crate::support::world::another_clinic;
 use crate::tasks::{Tables, settled};
 
 /// Lets the database refuse a kind of write to the rows of a table where `column` is this id.
-fn refuse(app: &TestApp, (event, table): (&str, &str), (column, id): (&str, &str)) {
+fn refuse(app: &TestApp, write: (&str, &str), own: (&str, &str)) {
+    refuse_if(app, write, own, ("TRUE", "the write is refused"));
+}
+
+/// The same for the writes that meet a further condition, and with the words of an error.
+fn refuse_if(
+    app: &TestApp,
+    (event, table): (&str, &str),
+    (column, id): (&str, &str),
+    (condition, error): (&str, &str),
+) {
     let mut sql = Sql::open(&app.database.backend);
     let (name, id) = (format!("refusal_of_{table}"), sql.id(id));
+    let refused = format!("OLD.{column} = {id} AND {condition}");
     let trigger = match &sql {
         Sql::Sqlite(_) => format!(
-            "CREATE TRIGGER {name} BEFORE {event} ON {table} WHEN OLD.{column} = {id} \
-             BEGIN SELECT RAISE(ABORT, 'the write is refused'); END"
+            "CREATE TRIGGER {name} BEFORE {event} ON {table} WHEN {refused} \
+             BEGIN SELECT RAISE(ABORT, '{error}'); END"
         ),
         Sql::Postgres(_) => format!(
             "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS \
-               $$ BEGIN RAISE EXCEPTION 'the write is refused'; END $$; \
-             CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW WHEN (OLD.{column} = {id}) \
+               $$ BEGIN RAISE EXCEPTION '{error}'; END $$; \
+             CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW WHEN ({refused}) \
              EXECUTE FUNCTION {name}()"
         ),
     };
@@ -73,6 +92,60 @@ async fn five_hundred_late_prompts_of_a_patient_who_cannot_be_caught_up_with_hol
     assert!(sent.contains(&late), "another patient is caught up with");
     assert!(sent.contains(&on_time), "what is due now leaves");
     assert!(!sent.iter().any(|prompt| many.contains(prompt)));
+}
+
+#[actix_web::test]
+async fn a_plan_that_can_neither_be_made_nor_put_off_keeps_no_other_patient_from_theirs() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Roth").await;
+    settled(&app).await;
+    Sql::open(&app.database.backend).run("UPDATE patients SET next_plan_at = created_at");
+    refuse(&app, ("UPDATE", "patients"), ("id", &ann.patient));
+    settled(&app).await;
+    let due = waiting(&app, "patients", "next_plan_at = created_at", "id", [&ann.patient, &ben.patient]);
+    assert_eq!(due, [1, 0]);
+}
+
+#[actix_web::test]
+async fn a_patient_whose_plan_always_meets_a_deadlock_is_put_off_and_the_plans_of_others_go_on() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Roth").await;
+    settled(&app).await;
+    let mut sql = Sql::open(&app.database.backend);
+    sql.run("UPDATE patients SET next_plan_at = created_at");
+    refuse_if(&app, ("UPDATE", "patients"), ("id", &ann.patient), ("TRUE", "deadlock detected"));
+    let ben_is_due = format!("UPDATE patients SET next_plan_at = created_at WHERE id = {}", sql.id(&ben.patient));
+    // The tasks of a worker, which last for as long as that does.
+    let (channel, mut ended) = (MemoryChannel::default(), Vec::new());
+    let tasks = app::tasks(&channel);
+    for _ in 0..8 {
+        sql.run(&ben_is_due);
+        app.wait(SignedDuration::from_secs(2));
+        ended.push(jobs::tick(&app.server.state, &tasks, app.now()).await.is_ok());
+        let due = waiting(&app, "patients", "next_plan_at = created_at", "id", [&ann.patient, &ben.patient]);
+        assert_eq!(due, [1, 0]);
+    }
+    assert!(!ended[0], "it may be an outage");
+    assert!(ended[4..].iter().all(|ended| *ended), "it is no outage: {ended:?}");
+}
+
+#[actix_web::test]
+async fn a_worker_that_is_to_stop_does_not_wait_until_the_work_for_every_patient_has_failed() {
+    let app = TestApp::start().await;
+    let (asks, stop) = watch::channel(false);
+    let (put_off, now, mut tried) = (PutOff::of("a task"), app.now(), 0);
+    let run = TaskRun { state: &app.server.state, now, since: now, stop: Some(&stop) };
+    let round = put_off.round(run, |_: Vec<Id<Patient>>| {
+        tried += 1;
+        asks.send_replace(tried == 3);
+        assert!(tried <= 3, "the worker is to stop");
+        put_off.leave_out(Id::<Patient>::from_uuid(Uuid::from_u128(tried)), now);
+        ready(Ok(0)).boxed()
+    });
+    assert_eq!(round.await.unwrap(), 0);
+    assert_eq!(tried, 3);
 }
 
 #[actix_web::test]

@@ -141,7 +141,7 @@ impl World {
     async fn a_second_later(&self) {
         self.app.wait(SignedDuration::from_secs(1));
         let (state, now) = (&self.app.server.state, self.app.now());
-        MarkDue::by("memory").run(TaskRun { state, now, since: now }).await.unwrap();
+        MarkDue::by("memory").run(TaskRun { state, now, since: now, stop: None }).await.unwrap();
     }
 
     /// Begins a round of delivery.

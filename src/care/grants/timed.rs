@@ -75,7 +75,7 @@ type Work = fn(&mut Tx<'_>, &Access<Write>) -> Result<usize>;
 /// Does the work for the patients of the next grants that are due.
 async fn work_on_due(round: TaskRun<'_>, put_off: &PutOff, list: ListDue, work: Work) -> Result<TaskProgress> {
     let portion = |left_out| work_for(round, put_off, (list, left_out), work).boxed();
-    put_off.round(round.now, portion).await.map(TaskProgress::rows)
+    put_off.round(round, portion).await.map(TaskProgress::rows)
 }
 
 /// Does the work for the patients of a portion, each in a unit, and returns the number of grants. It leaves out
