@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
-use futures_util::{FutureExt as _, StreamExt as _};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::lighter;
 use super::model::Outgoing;
 use super::outage::{DueDecisions, cutoff};
 use super::store as outbox;
-use crate::care::access::{Access, Read};
+use crate::care::access::{Access, Read, Write};
 use crate::care::write_scope::WriteScope;
 use crate::changes::{self, Bytes};
 use crate::db::{Backend, Tx};
@@ -31,7 +31,7 @@ const BATCHES: usize = 8;
 const BATCHES_AT_ONCE: usize = 4;
 /// The most prompts whose patients are caught up with in one round.
 const LATE: i64 = 500;
-/// The number of patients caught up with at once.
+/// The number of patients who are caught up with, or whose prompts are marked apart, at once.
 const AT_ONCE: usize = 16;
 
 /// Marks prompts due, or lapsed if they are no longer of use, and puts deliveries into the outbox.
@@ -72,19 +72,21 @@ impl Task for MarkDue {
 
 impl MarkDue {
     /// Marks prompts and returns their number.
-    async fn mark(&self, TaskRun { state, now, since }: TaskRun<'_>) -> Result<usize> {
+    async fn mark(&self, run: TaskRun<'_>) -> Result<usize> {
+        let TaskRun { state, now, since, .. } = run;
         let (channel, cutoff) = (self.channel, cutoff(now));
         let any_late = since < cutoff;
         let caught_up = if any_late {
             let portion = |left_out| self.catch_up(state, left_out, (cutoff, now)).boxed();
-            self.put_off.round(now, portion).await?
+            self.put_off.round(run, portion).await
         } else {
-            0
+            Ok(0)
         };
-        let left_out = self.put_off.subjects::<Patient>(now);
+        // An outage that is met in catching up may be of one patient: what is due now does not wait for it.
         let several = matches!(state.db.backend(), Backend::Postgres(_));
-        let (mut marked, mut left, mut at_once) = (caught_up, BATCHES, 1);
+        let (mut marked, mut left, mut at_once) = (0, BATCHES, 1);
         while left > 0 {
+            let left_out = self.put_off.subjects::<Patient>(now);
             let batch = |_| {
                 let (vault, left_out) = (state.vault.clone(), left_out.clone());
                 let unit =
@@ -92,18 +94,44 @@ impl MarkDue {
                 state.db.write(unit).boxed()
             };
             let batches: Vec<_> = (0..at_once).map(batch).collect();
-            let mut claimed = 0;
+            let (mut claimed, mut failed) = (0, None);
             for of_batch in join_all(batches).await {
-                claimed += of_batch?;
+                match of_batch {
+                    Ok(of_batch) => claimed += of_batch,
+                    Err(error) => failed = Some(error),
+                }
             }
             marked += claimed;
             left -= at_once;
+            if let Some(error) = failed {
+                tracing::warn!(%error, "a batch of due prompts cannot be marked; each patient's are marked apart");
+                marked += self.mark_apart(run, cutoff).await?;
+                break;
+            }
             if claimed < at_once * BATCH {
                 break;
             }
             at_once = if several { left.min(BATCHES_AT_ONCE) } else { 1 };
         }
-        Ok(marked)
+        caught_up.map(|caught_up| caught_up + marked)
+    }
+
+    /// Marks the prompts of a batch that has failed, those of each patient in a unit of their own, and returns their
+    /// number. Patients whose prompts cannot be marked are put off, so that the next batch is without them.
+    async fn mark_apart(&self, TaskRun { state, now, .. }: TaskRun<'_>, cutoff: Timestamp) -> Result<usize> {
+        let (left_out, most) = (self.put_off.subjects::<Patient>(now), i64::try_from(BATCH).unwrap_or(i64::MAX));
+        let until = now.saturating_add(SignedDuration::from_micros(1)).unwrap_or(now);
+        let (patients, _) = state.db.read(move |tx| prompts::list_late(tx, until, &left_out, most)).await?;
+        let unit = |patient: Id<Patient>| {
+            let (vault, planner, channel) = (state.vault.clone(), Arc::clone(&state.planner), self.channel);
+            let unit = state.db.write(move |tx| {
+                WriteScope::for_server(patient, None, now)
+                    .run(tx, planner.as_ref(), |tx, access| on_time_of(tx, &vault, channel, access, cutoff))
+            });
+            (patient, unit.boxed())
+        };
+        let units = patients.into_iter().map(unit).collect();
+        Ok(self.put_off.each(now, AT_ONCE, units).await?.into_iter().sum())
     }
 
     /// Catches up with a portion of the patients after an outage, each in a unit of their own, without those in
@@ -116,19 +144,12 @@ impl MarkDue {
     ) -> Result<usize> {
         let (late, _) = state.db.read(move |tx| prompts::list_late(tx, cutoff, &left_out, LATE)).await?;
         let (channel, keys) = (self.channel, keys_of(state, late.clone()).await?);
-        let units: Vec<_> = late
-            .into_iter()
-            .map(|patient| {
-                let keys = keys.get(&patient).cloned().flatten();
-                catch_up_one(state, channel, patient, keys, now).map(move |done| (patient, done)).boxed()
-            })
-            .collect();
-        let mut units = futures_util::stream::iter(units).buffer_unordered(AT_ONCE);
-        let mut count = 0;
-        while let Some((patient, done)) = units.next().await {
-            count += self.put_off.note(patient, now, done)?.unwrap_or_default();
-        }
-        Ok(count)
+        let unit = |patient: Id<Patient>| {
+            let keys = keys.get(&patient).cloned().flatten();
+            (patient, catch_up_one(state, channel, patient, keys, now).boxed())
+        };
+        let units = late.into_iter().map(unit).collect();
+        Ok(self.put_off.each(now, AT_ONCE, units).await?.into_iter().sum())
     }
 }
 
@@ -148,6 +169,26 @@ fn on_time(
     let claimed = outbox::claim(tx, (cutoff, now), &late, i64::try_from(BATCH).unwrap_or(i64::MAX))?;
     settle(tx, vault, channel, &DueDecisions::on_time(&claimed, now), now)?;
     Ok(claimed.len())
+}
+
+/// Does the same as [`on_time`] for the waiting prompts of one patient. One with a late prompt is caught up with as a
+/// whole.
+fn on_time_of(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    channel: &'static str,
+    access: &Access<Write>,
+    cutoff: Timestamp,
+) -> Result<usize> {
+    // Held first: another worker may mark them, too.
+    prompts::hold_waiting(tx, access)?;
+    let waiting = prompts::list_waiting(tx, access)?;
+    if waiting.iter().any(|row| row.due_at.0 < cutoff) {
+        return Ok(0);
+    }
+    let list: Vec<_> = outbox::outgoing(tx, access, waiting)?.into_iter().map(|(one, _)| one).collect();
+    settle(tx, vault, channel, &DueDecisions::on_time(&list, access.now()), access.now())?;
+    Ok(list.len())
 }
 
 /// Stores what becomes of prompts: marks, and a delivery for each that goes out.

@@ -77,7 +77,7 @@ impl Horizon {
     async fn extend(&self, TaskRun { state, now, .. }: TaskRun<'_>, left_out: Vec<Id<Patient>>) -> Result<usize> {
         let patients = state.db.read(move |tx| store::list_to_plan(tx, now, &left_out, ROUND)).await?;
         let turns = Semaphore::new(PREPARED_AT_ONCE);
-        let plan = |patient| (patient, extend_one(state, patient, &turns, now).boxed());
+        let plan = |patient: Id<Patient>| (patient, extend_one(state, patient, &turns, now).boxed());
         let plans = patients.into_iter().map(plan).collect();
         let planned = self.0.each(now, AT_ONCE, plans).await?;
         Ok(planned.into_iter().filter(|planned| *planned).count())

@@ -95,6 +95,51 @@ async fn five_hundred_late_prompts_of_a_patient_who_cannot_be_caught_up_with_hol
 }
 
 #[actix_web::test]
+async fn a_prompt_that_cannot_be_marked_keeps_no_other_patients_from_leaving_in_time() {
+    for error in ["the write is refused", "deadlock detected"] {
+        let app = TestApp::start().await;
+        let (theo, ann) = two(&app).await;
+        let ben = app.patient(&theo, "Ben Roth").await;
+        let [ann, ben] = [&ann, &ben].map(|person| person.patient.parse::<Id<Patient>>().unwrap());
+        let channel = MemoryChannel::default();
+        work(&app, &channel).await;
+        let start = app.now();
+        plant(&app, ann, start + minutes(1), |_| {}).await;
+        // What comes due together without an outage all leaves.
+        let of_ben =
+            [plant(&app, ben, start + minutes(2), |_| {}).await, plant(&app, ben, start + minutes(3), |_| {}).await];
+        refuse_if(&app, ("UPDATE", "prompts"), ("patient_id", &ann.to_string()), ("TRUE", error));
+        app.wait(minutes(3));
+        let tasks = app::tasks(&channel);
+        for _ in 0..2 {
+            // It says whether it may have been an outage.
+            let _ended = jobs::tick(&app.server.state, &tasks, app.now()).await;
+        }
+        let sent: Vec<Id<Prompt>> = channel.sent().iter().map(|push| push.prompt).collect();
+        assert!(of_ben.iter().all(|prompt| sent.contains(prompt)), "{error}");
+    }
+}
+
+#[actix_web::test]
+async fn a_late_prompt_that_always_meets_a_deadlock_does_not_keep_what_is_due_now_from_leaving() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Roth").await;
+    let [ann, ben] = [&ann, &ben].map(|person| person.patient.parse::<Id<Patient>>().unwrap());
+    let channel = MemoryChannel::default();
+    work(&app, &channel).await;
+    let start = app.now();
+    plant(&app, ann, start + minutes(1), |_| {}).await;
+    let on_time = plant(&app, ben, start + hours(1), |_| {}).await;
+    refuse_if(&app, ("UPDATE", "prompts"), ("patient_id", &ann.to_string()), ("TRUE", "deadlock detected"));
+    app.wait(hours(1));
+    let tasks = app::tasks(&channel);
+    jobs::tick(&app.server.state, &tasks, app.now()).await.unwrap_err();
+    let sent: Vec<Id<Prompt>> = channel.sent().iter().map(|push| push.prompt).collect();
+    assert!(sent.contains(&on_time), "in the same round");
+}
+
+#[actix_web::test]
 async fn a_plan_that_can_neither_be_made_nor_put_off_keeps_no_other_patient_from_theirs() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;
