@@ -20,13 +20,15 @@ use crate::care::{Access, Read};
 use crate::course::{self, InfusionRow, PauseRow};
 use crate::db::Tx;
 use crate::kernel::id::{Delivery, Patient};
-use crate::kernel::{Id, Result};
+use crate::kernel::{Error, Id, Result};
 use crate::planning::protocol::Effort;
 use crate::planning::{PromptKind, Protocols, unready_until};
 use crate::prompts::model::StoredPrompt;
 use crate::state::State;
 use crate::tasks::{KeyRing, keys_of};
 
+/// The name of the task.
+pub(super) const TASK: &str = "outbox";
 /// The deliveries of one round.
 const ROUND: i64 = 448;
 /// The deliveries of a part of a round. While one part is judged, the database reads and stores another.
@@ -105,15 +107,61 @@ pub async fn deliver(state: &State, channel: &dyn Channel, tails: &Tails, now: T
     let (parts, place) = (parts_of(&leased), OnceLock::new());
     let part = |part| deliver_part(state, channel, (tails, &place), (holder, part), now).boxed();
     let under_way: Vec<_> = parts.iter().map(|of| part(of.as_slice())).collect();
-    let mut sent = 0;
+    let (mut sent, mut fault, mut apart) = (0, None, Vec::<&[Leased]>::new());
     // Each part is stored, whatever becomes of the others.
-    for stored in join_all(under_way).await {
-        sent += stored?;
+    for (of, stored) in parts.iter().zip(join_all(under_way).await) {
+        match stored {
+            Ok(stored) => sent += stored,
+            Err(error) if error.is_outage() => fault = Some(error),
+            // Nothing of it has left. What fails for one patient is no attempt for the others.
+            Err(_) => apart.extend(of.chunk_by(|one, next| one.patient == next.patient)),
+        }
+    }
+    let under_way: Vec<_> = apart.iter().copied().map(part).collect();
+    for (of, stored) in apart.iter().copied().zip(join_all(under_way).await) {
+        match stored {
+            Ok(stored) => sent += stored,
+            Err(error) if error.is_outage() => fault = Some(error),
+            Err(error) => fault = withhold(state, (holder, of), &error, now).await.err().or(fault),
+        }
+    }
+    if let Some(error) = fault {
+        return Err(error);
     }
     let seen = leased.len();
     let is_last = i64::try_from(seen).is_ok_and(|seen| seen < ROUND);
     let oldest = leased.iter().map(|one| one.due_at).min();
     Ok(DeliverySummary { sent, seen, oldest, is_last })
+}
+
+/// Withholds the deliveries of a patient of whom a row cannot be read.
+async fn withhold(state: &State, (holder, leased): (Uuid, &[Leased]), error: &Error, now: Timestamp) -> Result<()> {
+    metrics::counter!("afterglow_task_failures_total", "task" => TASK).increment(1);
+    let mut outcomes = Outcomes::default();
+    for one in leased {
+        tracing::error!(delivery = %one.id, %error, "a delivery is withheld: a row of its patient cannot be read");
+        put_back(&mut outcomes, *one, withheld(one.expires_at, now));
+    }
+    let vault = state.vault.clone();
+    state.db.write(move |tx| store::finish(tx, &vault, holder, &outcomes, now)).await
+}
+
+/// Decides about a delivery of which a fact cannot be known now: it might fall into quiet hours, a pause or the hours
+/// after an infusion.
+fn withheld(expires_at: Timestamp, now: Timestamp) -> Verdict {
+    let later = now.saturating_add(WITHHELD).unwrap_or(now);
+    if later < expires_at { Verdict::Wait(later) } else { Verdict::Lapse }
+}
+
+/// Notes the verdict on a delivery that does not go.
+fn put_back(outcomes: &mut Outcomes, one: Leased, verdict: Verdict) {
+    match (verdict, one.device) {
+        (Verdict::Send, _) => {}
+        (Verdict::Wait(until), None) => outcomes.again.push((one.id, until, 0)),
+        (Verdict::Lapse, None) => outcomes.lapsed.push(one.id),
+        (Verdict::Wait(until), Some(_)) => outcomes.of_device.push((one, Left::Again(until, 0))),
+        (Verdict::Lapse, Some(_)) => outcomes.of_device.push((one, Left::Lapsed)),
+    }
 }
 
 /// Divides the deliveries of a round into parts of about one size. Those of a patient stay together, in their order:
@@ -165,15 +213,13 @@ async fn deliver_part(
     let (mut outcomes, mut going) = (Outcomes::default(), Vec::new());
     for (one, verdict) in turns {
         let mut known = || Some((one, keys.get(&one.patient)?.clone()?, abouts.remove(&one.id)?));
-        match (verdict, one.device) {
-            (Verdict::Send, _) => going.extend(known()),
-            (Verdict::Wait(until), None) => outcomes.again.push((one.id, until, 0)),
-            (Verdict::Lapse, None) => outcomes.lapsed.push(one.id),
-            (Verdict::Wait(until), Some(_)) => outcomes.of_device.push((one, Left::Again(until, 0))),
-            (Verdict::Lapse, Some(_)) => outcomes.of_device.push((one, Left::Lapsed)),
+        match verdict {
+            Verdict::Send => going.extend(known()),
+            Verdict::Wait(_) | Verdict::Lapse => put_back(&mut outcomes, one, verdict),
         }
     }
-    let round = Arc::new(Round { state: state.clone(), holder, channel: channel.name(), prompts, now });
+    let (leased, name) = (leased.to_vec(), channel.name());
+    let round = Arc::new(Round { state: state.clone(), holder, channel: name, leased, prompts, now });
     let mut under_way = sending::send(state, channel, going, &facts.devices, &mut outcomes, now).await;
     if tokio::time::timeout(tails.holds, under_way.note(&mut outcomes)).await.is_err() {
         if let Some(place) = place.get_or_init(|| tails.place().map(Arc::new)) {
@@ -192,25 +238,67 @@ struct Round {
     holder: Uuid,
     /// The name of the channel for the reminders.
     channel: &'static str,
+    /// The deliveries of this part of the round; those of a patient stand together.
+    leased: Vec<Leased>,
     prompts: HashMap<Id<Delivery>, StoredPrompt>,
     now: Timestamp,
 }
 
 impl Round {
-    /// Stores what became of deliveries, with their reminders, and returns the number of pushes that have left.
+    /// Stores what became of deliveries, with their reminders, and returns the number of pushes that have left. What
+    /// cannot be stored for one patient is stored for the others: else the same would leave to all of them again.
+    ///
+    /// # Errors
+    ///
+    /// Outages only.
     async fn store(&self, mut outcomes: Outcomes) -> Result<usize> {
-        let Self { holder, channel, now, .. } = *self;
+        let now = self.now;
         let gone_out = outcomes.sent.iter().chain(outcomes.fanned_out.iter().map(|of| &of.one));
         outcomes.reminders = gone_out.filter_map(|one| reminder(one, self.prompts.get(&one.id)?, now)).collect();
         note_lateness(&outcomes, self.state.clock.now());
-        let (sent, vault) = (outcomes.count_sent(), self.state.vault.clone());
+        let outcomes = Arc::new(outcomes);
+        let sent = match self.write(Arc::clone(&outcomes)).await {
+            Ok(()) => outcomes.count_sent(),
+            Err(error @ (Error::Unavailable(_) | Error::StorageFull)) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "what became of deliveries cannot be stored at once; each patient's is apart");
+                self.store_apart(&outcomes).await?
+            }
+        };
+        metrics::counter!("afterglow_deliveries_sent_total").increment(u64::try_from(sent).unwrap_or(u64::MAX));
+        Ok(sent)
+    }
+
+    async fn write(&self, outcomes: Arc<Outcomes>) -> Result<()> {
+        let Self { holder, channel, now, .. } = *self;
+        let vault = self.state.vault.clone();
         let unit = self.state.db.write(move |tx| {
             store::insert(tx, &vault, channel, &outcomes.reminders, now)?;
             store::finish(tx, &vault, holder, &outcomes, now)
         });
-        unit.await?;
-        metrics::counter!("afterglow_deliveries_sent_total").increment(u64::try_from(sent).unwrap_or(u64::MAX));
-        Ok(sent)
+        unit.await
+    }
+
+    /// Stores what became of the deliveries of each patient in a unit of its own.
+    async fn store_apart(&self, outcomes: &Outcomes) -> Result<usize> {
+        let of_patients: Vec<_> = self
+            .leased
+            .chunk_by(|one, next| one.patient == next.patient)
+            .filter_map(|of| Some((of.first()?.patient, Arc::new(outcomes.only(of)))))
+            .collect();
+        let units: Vec<_> = of_patients.iter().map(|(_, own)| self.write(Arc::clone(own)).boxed()).collect();
+        let (mut sent, mut outage) = (0, None);
+        for ((patient, own), stored) in of_patients.iter().zip(join_all(units).await) {
+            match stored {
+                Ok(()) => sent += own.count_sent(),
+                Err(error) if error.is_outage() => outage = Some(error),
+                Err(error) => {
+                    metrics::counter!("afterglow_task_failures_total", "task" => TASK).increment(1);
+                    tracing::error!(%patient, %error, "what became of deliveries is not stored: they are tried again");
+                }
+            }
+        }
+        outage.map_or(Ok(sent), Err)
     }
 
     /// Waits for the pushes that were under way when the round ended, and stores what became of them, by the leases of
@@ -355,10 +443,8 @@ fn verdict(
         })
     });
     let verdict = judged.unwrap_or_else(|error| {
-        // It might fall into quiet hours, a pause or the hours after an infusion.
         tracing::error!(delivery = %one.id, %error, "a delivery is withheld: a fact of its patient cannot be opened");
-        let later = now.saturating_add(WITHHELD).unwrap_or(now);
-        if later < prompt.expires_at { Verdict::Wait(later) } else { Verdict::Lapse }
+        withheld(prompt.expires_at, now)
     });
     Some(Judged { verdict, prompt, about })
 }

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
 
-use super::actions::{Tails, deliver};
+use super::actions::{TASK, Tails, deliver};
 use super::channel::Channel;
 use super::due::MarkDue;
 use crate::kernel::Result;
@@ -46,7 +46,7 @@ impl<C> Deliver<C> {
 
 impl<C: Channel> Task for Deliver<C> {
     fn name(&self) -> &'static str {
-        "outbox"
+        TASK
     }
 
     fn next_due(&self) -> &'static [Due] {

@@ -140,6 +140,57 @@ async fn a_late_prompt_that_always_meets_a_deadlock_does_not_keep_what_is_due_no
 }
 
 #[actix_web::test]
+async fn a_prompt_whose_row_cannot_be_read_is_withheld_and_costs_no_other_patient_an_attempt() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Roth").await;
+    let both = [ann.patient.clone(), ben.patient.clone()];
+    let channel = MemoryChannel::default();
+    work(&app, &channel).await;
+    let mut prompts = Vec::new();
+    for patient in &both {
+        prompts.push(plant(&app, patient.parse().unwrap(), app.now() + minutes(1), |_| {}).await);
+    }
+    // An instant that is none of this server's.
+    let year_20000 = match &app.database.backend {
+        Backend::Sqlite(_) => "568971820800000000",
+        Backend::Postgres(_) => "timestamptz '20000-01-01 00:00:00+00'",
+    };
+    let mut sql = Sql::open(&app.database.backend);
+    let id = sql.id(&prompts[0].to_string());
+    sql.run(&format!("UPDATE prompts SET updated_at = {year_20000} WHERE id = {id}"));
+    app.wait(minutes(1));
+    work(&app, &channel).await;
+    let sent: Vec<Id<Prompt>> = channel.sent().iter().map(|push| push.prompt).collect();
+    assert!(sent.contains(&prompts[1]) && !sent.contains(&prompts[0]));
+    let withheld = "state = 'waiting' AND attempts = 0";
+    assert_eq!(waiting(&app, "deliveries", withheld, "patient_id", [&both[0], &both[1]]), [1, 0]);
+}
+
+#[actix_web::test]
+async fn a_push_that_cannot_be_noted_as_sent_rings_no_other_patients_phone_twice() {
+    for error in ["the write is refused", "deadlock detected"] {
+        let app = TestApp::start().await;
+        let (theo, ann) = two(&app).await;
+        let ben = app.patient(&theo, "Ben Roth").await;
+        let channel = MemoryChannel::default();
+        work(&app, &channel).await;
+        plant(&app, ann.patient.parse().unwrap(), app.now() + minutes(1), |_| {}).await;
+        let of_ben = plant(&app, ben.patient.parse().unwrap(), app.now() + minutes(1), |_| {}).await;
+        refuse_if(&app, ("UPDATE", "prompts"), ("patient_id", &ann.patient), ("NEW.stage = 2", error));
+        app.wait(minutes(1));
+        let tasks = app::tasks(&channel);
+        for _ in 0..3 {
+            // It says whether it may have been an outage.
+            let _ended = jobs::tick(&app.server.state, &tasks, app.now()).await;
+            // The leases run out meanwhile.
+            app.wait(SignedDuration::from_secs(31));
+        }
+        assert_eq!(channel.sent().iter().filter(|push| push.prompt == of_ben).count(), 1, "{error}");
+    }
+}
+
+#[actix_web::test]
 async fn a_plan_that_can_neither_be_made_nor_put_off_keeps_no_other_patient_from_theirs() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;

@@ -1,5 +1,7 @@
 //! What became of the deliveries of a round.
 
+use std::collections::HashSet;
+
 use diesel::prelude::*;
 use diesel::sql_types::Array;
 use jiff::Timestamp;
@@ -74,6 +76,21 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
+    /// Returns what became of these deliveries, which are all of their patients'.
+    pub fn only(&self, leased: &[Leased]) -> Self {
+        let ids: HashSet<_> = leased.iter().map(|one| one.id).collect();
+        let patients: HashSet<_> = leased.iter().map(|one| one.patient).collect();
+        let mut only = self.clone();
+        only.sent.retain(|one| ids.contains(&one.id));
+        only.fanned_out.retain(|of| ids.contains(&of.one.id));
+        only.of_device.retain(|(one, _)| ids.contains(&one.id));
+        only.reminders.retain(|one| patients.contains(&one.patient));
+        only.lapsed.retain(|id| ids.contains(id));
+        only.again.retain(|(id, ..)| ids.contains(id));
+        only.dead.retain(|(patient, ..)| patients.contains(patient));
+        only
+    }
+
     /// Counts the pushes that have left.
     pub fn count_sent(&self) -> usize {
         let new = self.fanned_out.iter().flat_map(|of| &of.devices).filter(|(.., left)| left.is_sent()).count();
