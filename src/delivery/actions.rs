@@ -261,7 +261,7 @@ impl Round {
             Ok(()) => outcomes.count_sent(),
             Err(error @ (Error::Unavailable(_) | Error::StorageFull)) => return Err(error),
             Err(error) => {
-                tracing::warn!(%error, "what became of deliveries cannot be stored at once; each patient's is apart");
+                tracing::warn!(%error, "deliveries cannot be noted at once; those of each patient are noted apart");
                 self.store_apart(&outcomes).await?
             }
         };

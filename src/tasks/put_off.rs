@@ -4,8 +4,8 @@
 //! every other piece waiting, so a task leaves out the subjects of what has failed, for a pause that grows. Pauses are
 //! in the memory of a process: another one, or the same after a restart, tries once more.
 //!
-//! An outage ends a round. One that is met again and again by the same subject, while the work of others succeeds, is a
-//! fault of that subject.
+//! An outage ends a round. A unit that may run again ([`Error::Transient`]) and always fails for the same subject,
+//! while other work succeeds, is a fault of that subject.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::TaskRun;
-use crate::kernel::{Id, Result};
+use crate::kernel::{Error, Id, Result};
 
 /// The pause after the first failure. Each further failure doubles it.
 const FIRST: SignedDuration = SignedDuration::from_secs(1);
@@ -25,14 +25,14 @@ const FIRST: SignedDuration = SignedDuration::from_secs(1);
 const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 /// The most subjects that are put off at once. Statements name each of them.
 const MOST: usize = 10_000;
-/// The outages that a subject may meet, while the work of others succeeds between them, before they are its own fault.
+/// The outages that a subject may meet, while other work succeeds between them, before they are its own fault.
 const OUTAGES: u32 = 3;
 
 #[derive(Clone, Copy, Debug)]
 struct Pause {
     length: SignedDuration,
     until: Timestamp,
-    /// The outages met in a row since which the work of others has succeeded.
+    /// The outages met in a row after which other work has succeeded.
     outages: u32,
     /// The number of successes when it began.
     successes: u64,
@@ -48,12 +48,12 @@ impl Pause {
 #[derive(Debug, Default)]
 struct Notes {
     pauses: HashMap<Uuid, Pause>,
-    /// The number of times that the work on a subject has succeeded.
+    /// The number of times that the work on a subject, or a portion, has succeeded.
     successes: u64,
 }
 
 impl Notes {
-    /// Counts the outages that a subject has met while the work of others succeeded.
+    /// Counts the outages that a subject has met while other work succeeded.
     fn outages_of(&self, subject: Uuid) -> u32 {
         let pause = self.pauses.get(&subject);
         pause.map_or(0, |pause| pause.outages + u32::from(self.successes > pause.successes))
@@ -108,7 +108,8 @@ impl PutOff {
             }
             Err(error) => error,
         };
-        if error.is_outage() && self.notes().outages_of(subject.uuid()) < OUTAGES {
+        let is_own = matches!(error, Error::Transient(_)) && self.notes().outages_of(subject.uuid()) >= OUTAGES;
+        if error.is_outage() && !is_own {
             // If it is always this one that meets it, the next round does the others. Its pause does not grow: once the
             // outage is over, nobody waits any longer.
             self.pause(subject, now, false);
@@ -184,6 +185,7 @@ impl PutOff {
             let left_out = self.subjects(run.now);
             let count = left_out.len();
             let done = work(left_out).await?;
+            self.notes().successes += 1;
             if done > 0 || self.subjects::<K>(run.now).len() <= count || run.is_to_stop() {
                 return Ok(done);
             }
@@ -200,7 +202,6 @@ async fn unless<K, T>(over: &AtomicBool, subject: Id<K>, work: BoxFuture<'_, Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Error;
     use crate::kernel::id::Patient;
 
     fn after(seconds: i64) -> Timestamp {

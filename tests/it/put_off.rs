@@ -228,6 +228,23 @@ async fn a_patient_whose_plan_always_meets_a_deadlock_is_put_off_and_the_plans_o
 }
 
 #[actix_web::test]
+async fn a_plan_that_always_meets_a_deadlock_is_soon_no_outage_also_while_no_other_patient_has_work() {
+    let app = TestApp::start().await;
+    let (_theo, ann) = two(&app).await;
+    settled(&app).await;
+    Sql::open(&app.database.backend).run("UPDATE patients SET next_plan_at = created_at");
+    refuse_if(&app, ("UPDATE", "patients"), ("id", &ann.patient), ("TRUE", "deadlock detected"));
+    let (channel, mut ended) = (MemoryChannel::default(), Vec::new());
+    let tasks = app::tasks(&channel);
+    for _ in 0..12 {
+        ended.push(jobs::tick(&app.server.state, &tasks, app.now()).await.is_ok());
+        app.wait(SignedDuration::from_millis(500));
+    }
+    assert!(!ended[0], "it may be an outage");
+    assert!(ended[6..].iter().all(|ended| *ended), "it is no outage: {ended:?}");
+}
+
+#[actix_web::test]
 async fn a_worker_that_is_to_stop_does_not_wait_until_the_work_for_every_patient_has_failed() {
     let app = TestApp::start().await;
     let (asks, stop) = watch::channel(false);
