@@ -128,6 +128,8 @@ pub struct PastPrompt {
     pub rule: Option<Box<Rule>>,
     /// The instant at which it was due.
     pub due_at: Timestamp,
+    /// The local date of that, where it was planned for. A move that is told afterwards does not change it.
+    pub date: Date,
     /// The instant of the answer, if there is one.
     pub answered_at: Option<Timestamp>,
     /// The infusion to which it was anchored.

@@ -1,5 +1,6 @@
 //! A stored prompt: its sealed document and the state that follows from it.
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -211,6 +212,11 @@ impl StoredPrompt {
         here.filter(|_| self.is_put_off()).unwrap_or(&self.doc.planned.zone)
     }
 
+    /// Returns the local date on which it is due, where it was planned for; a snooze may have changed it.
+    pub fn date(&self) -> Date {
+        self.doc.planned.zone.date(self.due_at)
+    }
+
     /// Whether it waits for the time to which the patient snoozed it.
     pub fn is_put_off(&self) -> bool {
         self.stage == DeliveryStage::Planned && self.deed().is_none() && self.is_snoozed()
@@ -334,6 +340,7 @@ impl StoredPrompt {
             rule_key: self.doc.planned.rule_key.clone(),
             rule: None,
             due_at: self.due_at,
+            date: self.date(),
             answered_at: self.doc.answered_at,
             anchor: self.doc.planned.anchor,
             hangs_on: self.doc.planned.hangs_on,

@@ -99,7 +99,7 @@ pub(super) fn dated_responses<A>(
                         }
                     }
                 }
-                let came = |prompt: &&StoredPrompt| prompt.id == id && prompt.doc.planned.local_date >= response.date;
+                let came = |prompt: &&StoredPrompt| prompt.id == id && prompt.date() >= response.date;
                 let gone = |prompt: &StoredPrompt| !prompt.is_open(now) && !prompt.is_missed(now);
                 let over = |prompt: &StoredPrompt| prompt.settled(now).is_some() && gone(prompt);
                 if found.list.iter().find(came).is_some_and(over) {

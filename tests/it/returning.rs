@@ -313,6 +313,34 @@ async fn rule_a_note_whose_date_has_passed_when_it_arrives_comes_at_once() {
     }
 }
 
+#[actix_web::test]
+async fn a_note_that_is_out_does_not_come_again_when_the_patient_tells_of_a_move_afterwards() {
+    let (app, _, ann) = start().await;
+    let channel = MemoryChannel::default();
+    let date = day(&app, 1);
+    ann.works(note(&app, Some(date))).await;
+    passes(&app, &channel, 1).await;
+    // In Honolulu, where she had been by then, it was still the day before.
+    let moved_at = (app.now() - SignedDuration::from_hours(2)).to_string();
+    ann.sets(json!({ "time_zone": "Pacific/Honolulu", "effective_at": moved_at })).await.ok();
+    assert_eq!(states(&ann).await, [(date, "delivered".to_owned())]);
+}
+
+#[actix_web::test]
+async fn a_note_that_is_put_off_to_the_date_that_it_is_given_then_is_over_once_it_has_lapsed() {
+    let (app, _, ann) = start().await;
+    let channel = MemoryChannel::default();
+    let id = ann.works(note(&app, Some(day(&app, 1)))).await;
+    passes(&app, &channel, 1).await;
+    let prompt = all(&ann).await.into_iter().find(|prompt| prompt["rule_key"] == "note.returned").unwrap();
+    let path = format!("/prompts/{}/snooze", prompt["id"].as_str().unwrap());
+    ann.post(&ann.my(&path), json!({ "until": "tomorrow" })).send().await.ok();
+    ann.resumes(&id, json!({ "answers": { "open_on": day(&app, 1) } })).await;
+    passes(&app, &channel, 5).await;
+    let states = states(&ann).await;
+    assert_eq!((states.len(), &*states[0].1, is_marked(&app, &id).await), (1, "lapsed", false));
+}
+
 /// Marks all responses as ones with a date to come, or none.
 fn mark_all(app: &TestApp, marked: bool) {
     Sql::open(&app.database.backend).run(&format!("UPDATE exercise_responses SET date_to_come = {marked}"));

@@ -35,7 +35,7 @@ pub(super) fn candidates<'a>(
         let Anchor::DateOf(exercise) = &rule.anchor else { continue };
         let mut known = Vec::new();
         for response in facts.dated.iter().filter(|response| response.exercise == *exercise) {
-            let next = next(facts, calendar, rule, response, &mut known);
+            let next = next(facts, rule, response, &mut known);
             let Some((id, occurrence, missed)) = next else { continue };
             let dates = dates(facts, calendar, (response.date, calendar.date(now)), missed);
             if range.holds(dates.on) || range.holds(dates.free) {
@@ -58,7 +58,6 @@ pub(super) fn candidates<'a>(
 /// before it reached the patient; `None` if one for its date did reach them. Adds the ids up to it to `known`.
 fn next(
     facts: &Facts,
-    calendar: &Calendar<'_>,
     rule: &Rule,
     response: &DatedResponse,
     known: &mut Vec<Id<Prompt>>,
@@ -70,7 +69,7 @@ fn next(
         let Some(past) = facts.settled.iter().find(|past| past.id == id) else {
             return Some((id, occurrence, missed));
         };
-        if response.date <= calendar.date(past.due_at) {
+        if response.date <= past.date {
             if !past.missed {
                 return None;
             }

@@ -29,6 +29,7 @@ fn out(prompt: &Planned, lapsed: bool) -> PastPrompt {
         rule_key: prompt.rule_key.clone(),
         rule: None,
         due_at: prompt.due_at,
+        date: prompt.local_date,
         answered_at: None,
         anchor: prompt.anchor,
         hangs_on: prompt.hangs_on,

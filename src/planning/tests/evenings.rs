@@ -134,6 +134,7 @@ fn out(facts: &Facts, prompt: &Planned) -> Facts {
         rule_key: prompt.rule_key.clone(),
         rule: None,
         due_at,
+        date: prompt.local_date,
         answered_at: None,
         anchor: prompt.anchor,
         hangs_on: prompt.hangs_on,

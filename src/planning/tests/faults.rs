@@ -45,6 +45,7 @@ fn fault_planning_again_asks_for_what_was_answered() {
         rule_key: prompt.rule_key.clone(),
         rule: None,
         due_at: prompt.due_at,
+        date: prompt.local_date,
         answered_at: Some(prompt.due_at),
         anchor: prompt.anchor,
         hangs_on: prompt.hangs_on,

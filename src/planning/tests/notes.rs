@@ -33,6 +33,7 @@ fn gone_out(prompt: &Planned) -> PastPrompt {
         rule_key: prompt.rule_key.clone(),
         rule: None,
         due_at: prompt.due_at,
+        date: prompt.local_date,
         answered_at: None,
         anchor: None,
         hangs_on: None,

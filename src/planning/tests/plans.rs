@@ -18,6 +18,7 @@ fn settled(prompt: &Planned) -> PastPrompt {
         rule_key,
         rule: None,
         due_at,
+        date: prompt.local_date,
         answered_at: None,
         anchor: prompt.anchor,
         hangs_on: prompt.hangs_on,

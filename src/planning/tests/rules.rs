@@ -33,6 +33,7 @@ fn gone_out(prompt: &Planned) -> PastPrompt {
         rule_key,
         rule: None,
         due_at,
+        date: prompt.local_date,
         answered_at: None,
         anchor: prompt.anchor,
         hangs_on,

@@ -129,6 +129,7 @@ fn rule_silences_in_the_plan_a_card_for_who_has_not_answered_since_day_4() {
         rule_key: sent.rule_key.clone(),
         rule: None,
         due_at: sent.due_at,
+        date: sent.local_date,
         answered_at: Some(at(when)),
         anchor: sent.anchor,
         hangs_on: sent.hangs_on,

@@ -328,6 +328,7 @@ impl World {
             rule_key: row.planned.rule_key.clone(),
             rule: None,
             due_at: row.existing.due_at,
+            date: row.planned.zone.date(row.existing.due_at),
             answered_at: row.answered_at,
             anchor: row.planned.anchor,
             hangs_on: row.planned.hangs_on,

@@ -62,7 +62,7 @@ fn loses_no_note(world: &World) -> Result<(), TestCaseError> {
         let of_it = |row: &&Row| ids.contains(&row.existing.id);
         let kept = world.rows.iter().filter(of_it).any(|row| match row.existing.hold {
             Hold::Waiting => row.existing.due_at > world.now,
-            Hold::Out | Hold::Settled => date(row.existing.due_at) >= note.date,
+            Hold::Out | Hold::Settled => row.planned.zone.date(row.existing.due_at) >= note.date,
             Hold::Withdrawn => false,
         });
         prop_assert!(kept, "{} has lost {:?}", world.now, note);

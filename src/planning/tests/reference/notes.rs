@@ -32,7 +32,7 @@ impl<'a> Found<'_, 'a> {
             let came = |times| world.facts.settled.iter().find(|past| past.id == id(times));
             let times = (0..100).take_while(|times| came(*times).is_some()).count();
             let occurrence = u32::try_from(times).unwrap();
-            let for_its_date = |past: &&PastPrompt| world.date(past.due_at) >= note.date;
+            let for_its_date = |past: &&PastPrompt| past.date >= note.date;
             let (missed, had): (Vec<_>, Vec<_>) =
                 (0..occurrence).filter_map(came).filter(for_its_date).partition(|past| past.missed);
             if !had.is_empty() {
