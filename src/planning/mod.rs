@@ -37,8 +37,8 @@ pub use facts::{Condition, DatedResponse, Facts, InfusionFact, PastPrompt, Promp
 pub use overrides::{AddedRule, OWN, Override, RuleChange, RuleEdit};
 pub use placeholders::{Piece, Quote, pieces, quotes};
 pub use plan::{
-    DropReason, Dropped, Plan, Planned, UntoldEnd, Why, ids_in_a_row, plan, put_off, row_begins, session_span, silence,
-    unready_until,
+    DropReason, Dropped, Plan, Planned, UntoldEnd, Why, ids_in_a_row, other_about_silence, plan, put_off, row_begins,
+    session_span, silence, unready_until,
 };
 pub use preview::preview;
 pub use protocol::{Capability, Prerequisite, PromptKind, Protocol, Rule};

@@ -18,7 +18,7 @@ use crate::kernel::{Error, Id, Result};
 use crate::planning::protocol::Anchor;
 use crate::planning::{
     Capability, Condition, Facts, InfusionFact, PastPrompt, Plan, Prerequisite, PromptKind, Protocol, Protocols,
-    QuietHours, Rule, USUAL_MINUTES, Weekday, ids_in_a_row, row_begins,
+    QuietHours, Rule, USUAL_MINUTES, Weekday, ids_in_a_row, other_about_silence, row_begins,
 };
 use crate::prompts::model::StoredPrompt;
 use crate::prompts::store::{self as prompts, OpenedPrompts};
@@ -53,21 +53,23 @@ pub(super) fn stored_prompts<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<O
 }
 
 /// Reads the stored prompts that have ids of `plan` and are too old to be among those `found`: a session may move by
-/// many weeks, and its prompts keep their ids. Only of infusions that were recorded before that time there can be some.
+/// many weeks, and its prompts keep their ids. The message about a silence has two, and is not asked by one of them if it
+/// went out by the other. Only of infusions that were recorded before that time there can be some.
 pub(super) fn earlier_prompts<A>(
     tx: &mut Tx<'_>,
     access: &Access<A>,
     (found, infusions): (&OpenedPrompts, &OpenedInfusions),
-    plan: &Plan,
+    (protocol, facts, plan): (&Protocol, &Facts, &Plan),
 ) -> Result<OpenedPrompts> {
     let (from, _) = stored_range(access.now());
     let old = infusions.list.iter().filter(|stored| stored.created_at < from);
     let old: BTreeSet<_> = old.map(|stored| stored.doc.same_as.unwrap_or(stored.id)).collect();
     let known: BTreeSet<_> =
         found.list.iter().map(|prompt| prompt.id).chain(found.unreadable.iter().copied()).collect();
-    let asked = plan.prompts.iter().filter(|planned| planned.due_at > access.now() && !known.contains(&planned.id));
+    let asked = plan.prompts.iter().filter(|planned| planned.due_at > access.now());
     let asked = asked.filter(|planned| planned.anchor.is_some_and(|infusion| old.contains(&infusion)));
-    let ids: Vec<_> = asked.map(|planned| planned.id).collect();
+    let ids = asked.flat_map(|planned| [Some(planned.id), other_about_silence(protocol, facts, planned)]).flatten();
+    let ids: Vec<_> = ids.filter(|id| !known.contains(id)).collect();
     if ids.is_empty() { Ok(OpenedPrompts::default()) } else { prompts::list_opened_among(tx, access, &ids) }
 }
 

@@ -118,7 +118,7 @@ impl PlanChanges {
         let (PlanFacts { known: facts, unreadable, closing }, plan) = loop {
             let facts = facts::facts(tx, access, by, (&found, dated.clone()), &infusions)?;
             let plan = plan(by.protocol, &facts.known, now);
-            let earlier = facts::earlier_prompts(tx, access, (&found, &infusions), &plan)?;
+            let earlier = facts::earlier_prompts(tx, access, (&found, &infusions), (by.protocol, &facts.known, &plan))?;
             if earlier.is_empty() {
                 break (facts, plan);
             }

@@ -2,15 +2,19 @@
 
 use afterglow::app;
 use afterglow::db::schema::patients;
+use afterglow::delivery::MemoryChannel;
 use afterglow::kernel::id::{Patient, Prompt};
+use afterglow::planning::Protocols;
+use afterglow::planning::protocol::Anchor;
+use afterglow::planning::window::Phase;
 use diesel::prelude::*;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::delivery::{World, hours};
-use crate::support::app::{id_of, new_id};
+use crate::support::app::{TestApp, fixture, id_of, new_id};
 use crate::support::exercises::work;
-use crate::support::journal::{reflection, with};
+use crate::support::journal::{reflection, two, with};
 
 /// The prompts that leave in `time`, without their reminders, at their times, with the keys of the rules.
 async fn live(world: &World, time: SignedDuration) -> Vec<(String, Timestamp)> {
@@ -123,6 +127,29 @@ async fn any_activity_before_it_leaves_withdraws_the_message() {
     assert!(!leaves_after(draft).await, "begun to write");
     // What others do is no activity of hers.
     assert!(leaves_after(async |world| drop(world.tess().assigns(&world.ann, "values-sort").await)).await, "assigned");
+}
+
+#[actix_web::test]
+async fn a_message_about_a_silence_that_came_on_its_second_day_does_not_come_again_after_the_next_silence() {
+    let mut protocol = fixture();
+    let quiet = protocol.rules.iter_mut().find(|rule| rule.key == "adapt.quiet").unwrap();
+    quiet.anchor = Anchor::AfterSilence { hours: 72, phase: Phase::Maintenance };
+    let app = TestApp::start_planning_by(Protocols::new(protocol, [])).await;
+    let (theo, ann) = two(&app).await;
+    let channel = MemoryChannel::default();
+    theo.records(&ann, app.now()).await;
+    let until = async |at: &str| {
+        app::advance(&app.server.state, &channel, at.parse().unwrap()).await.unwrap();
+    };
+    // The first silence ends on a Sunday evening, which belongs to the weekly prompt; the second three weeks later.
+    for active_at in ["2026-03-31T05:00:00Z", "2026-04-02T17:00:00Z", "2026-04-28T11:00:00Z"] {
+        until(active_at).await;
+        ann.writes(reflection("Lake")).await;
+    }
+    until("2026-05-03T08:00:00Z").await;
+    let list = ann.get(&ann.my("/prompts?from=2026-03-01&to=2026-06-01&limit=200")).send().await.ok();
+    let dates = list.items().iter().filter(|prompt| prompt["rule_key"] == "adapt.quiet");
+    assert_eq!(dates.map(|prompt| &prompt["detail"]["local_date"]).collect::<Vec<_>>(), ["2026-04-06"]);
 }
 
 /// Whether the plan is made again with whatever she writes, and its version.

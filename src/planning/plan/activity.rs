@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::builder::{CandidateBuilder, Limits};
 use super::calendar::{Calendar, days};
 use super::candidate::Candidate;
-use super::model::{DropReason, Dropped, Why};
+use super::model::{DropReason, Dropped, Planned, Why};
 use super::place::rests;
 use super::sessions::Session;
 use super::slots::{TimeSlot, windows};
@@ -55,6 +55,16 @@ pub fn ids_in_a_row(protocol: &Protocol, facts: &Facts, now: Timestamp) -> Vec<I
         }
     }
     ids
+}
+
+/// Returns the id of the other of the two prompts about a silence, if `planned` is one of them. Only one of the two is
+/// asked, and the other may have gone out long ago.
+pub fn other_about_silence(protocol: &Protocol, facts: &Facts, planned: &Planned) -> Option<Id<Prompt>> {
+    let rule = protocol.rule(&planned.rule_key)?;
+    let Anchor::AfterSilence { .. } = rule.anchor else { return None };
+    let infusion = facts.infusions.iter().find(|infusion| Some(infusion.id) == planned.anchor)?;
+    let other = 1_u32.checked_sub(planned.occurrence)?;
+    Some(facts.prompt_key.id(facts.patient, &rule.key, Some(infusion.name()), other))
 }
 
 /// Returns the number of days after which a rule recurs.

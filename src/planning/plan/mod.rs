@@ -31,7 +31,7 @@ use std::collections::HashMap;
 
 use jiff::{Timestamp, ToSpan};
 
-pub use activity::{ids_in_a_row, row_begins};
+pub use activity::{ids_in_a_row, other_about_silence, row_begins};
 pub use model::{DropReason, Dropped, Plan, Planned, Why};
 pub use readiness::unready_until;
 pub use silence::{UntoldEnd, session_span, silence};
