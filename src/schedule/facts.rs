@@ -146,9 +146,7 @@ pub(super) fn facts<A>(
     unreadable.pause = !all;
     let Holds { link, entry, unshared, response, cautions, closing, written_at } = store::holds(tx, access)?;
     let care_start = store::care_start(tx, access)?;
-    // The takeaway is asked about only before a session.
-    let coming = infusions.iter().any(|stored| stored.doc.status == InfusionStatus::Planned);
-    let takeaway = coming && takeaway(tx, access, by.known)?.is_some();
+    let takeaway = asks_about_a_takeaway(by.protocol, infusions) && takeaway(tx, access, by.known)?.is_some();
     let if_then = stored.iter().any(|prompt| gives(by.known, prompt, Prerequisite::IfThenResponse));
     let practised =
         |prompt: &StoredPrompt| prompt.doc.planned.kind == PromptKind::Exercise && prompt.doc.answer_id.is_some();
@@ -279,6 +277,14 @@ fn settled(by: Following<'_>, prompt: &StoredPrompt, now: Timestamp) -> Option<P
 fn gives(protocols: &Protocols, prompt: &StoredPrompt, what: Prerequisite) -> bool {
     let rule = protocols.rule_of(&prompt.doc.planned).filter(|_| prompt.doc.answer_id.is_some());
     rule.is_some_and(|rule| rule.gives.contains(&what))
+}
+
+/// Whether a takeaway may be asked about: a session is planned, or a rule of a clinic asks that prepares for none. Only
+/// then is one searched.
+fn asks_about_a_takeaway(protocol: &Protocol, infusions: &[StoredDocument<Infusion, InfusionFacts>]) -> bool {
+    let mut asking = protocol.rules.iter().filter(|rule| rule.requires.contains(&Prerequisite::Takeaway));
+    infusions.iter().any(|stored| stored.doc.status == InfusionStatus::Planned)
+        || asking.any(|rule| !matches!(rule.anchor, Anchor::BeforeNextDays(_) | Anchor::BeforeStart { .. }))
 }
 
 /// Whether a when-then plan may be asked about: an infusion is so recent, or a rule of a clinic asks that counts from

@@ -115,6 +115,20 @@ async fn a_when_then_plan_is_asked_about_before_a_session_that_comes_weeks_after
 }
 
 #[actix_web::test]
+async fn a_takeaway_is_asked_about_on_a_day_after_the_infusion_also_where_no_session_is_planned() {
+    let app = TestApp::start().await;
+    let (admin, _theo, ann, clinic) = clinic(&app).await;
+    let mut ours = content("What stays");
+    rule(&mut ours, "d9.rehearse")["requires"] = json!(["takeaway"]);
+    let id = publishes(&admin, &clinic, ours).await;
+    choose(&admin, &clinic, json!({ "protocol_id": id })).await;
+    a_minute_later(&app).await;
+    let takeaway = json!({ "tags": ["takeaway"], "occurred_at": app.now().to_string() });
+    ann.writes(with(reflection("The lake is quiet"), takeaway)).await;
+    assert_eq!(prompt(&ann, "d9.rehearse").await["state"], "planned");
+}
+
+#[actix_web::test]
 async fn rule_a_plan_that_cannot_be_read_is_not_quoted() {
     let (app, _, ann) = day_five().await;
     ann.works(plan(&app, "the kettle boils", "breathe out")).await;
