@@ -60,9 +60,11 @@ impl CandidateBuilder<'_, '_> {
             };
             match &rule.anchor {
                 Anchor::BeforeNextDays(before) => {
+                    // The first possible one counts: not one that is long over, and none before one that is far away.
                     let dates = before.iter().map(|days| date.saturating_sub(days.days()));
-                    let dates: Vec<_> = dates.filter(|date| self.range.holds(*date)).collect();
-                    if dates.len() == before.len() {
+                    let dates = dates.filter(|date| self.range.first <= *date);
+                    let dates: Vec<_> = dates.take_while(|date| *date <= self.range.last).collect();
+                    if !dates.is_empty() {
                         let last_date = dates.iter().copied().max();
                         let limits = Limits { deadline: Some(start), starts: Some(start), last_date };
                         self.call(rule, Some(session), 0, against(), limits, |calendar, jitter| {

@@ -78,6 +78,23 @@ fn what_lies_further_from_its_session_than_a_plan_reaches_is_planned_until_it_is
 }
 
 #[test]
+fn a_preparation_whose_days_lie_weeks_apart_is_planned_for_the_first_possible_one_until_it_is_due() {
+    let mut protocol = fixture().clone();
+    for (days, due) in [([1, 30], "2026-11-15"), ([30, 1], "2026-10-17")] {
+        let rule = protocol.rules.iter_mut().find(|rule| rule.key == "prep.lastround").unwrap();
+        rule.anchor = Anchor::BeforeNextDays(days.into());
+        let facts = Facts { infusions: vec![coming(1, "2026-11-16T09:00:00Z")], ..facts("Europe/Berlin") };
+        let due: Date = due.parse().unwrap();
+        for before in 1..=protocol.horizon_days {
+            let now = zone("Europe/Berlin").instant(due - before.days(), Time::midnight());
+            let plan = plan(&protocol, &facts, now);
+            let found = plan.prompts.iter().find(|prompt| prompt.rule_key == "prep.lastround");
+            assert_eq!(found.map(|prompt| prompt.local_date), Some(due), "{days:?}, {before} days before");
+        }
+    }
+}
+
+#[test]
 fn ids_do_not_depend_on_when_or_how_often() {
     let first = planned(&one(), NOW);
     let later = planned(&one(), "2026-09-12T20:00:00Z");

@@ -69,14 +69,13 @@ impl<'a> Found<'_, 'a> {
             times: &|_| Vec::new(),
         };
         match &rule.anchor {
-            // Once, on the day before, if the earliest of its days is looked at.
+            // Once, on the day before, with those of its days that are looked at.
             Anchor::BeforeNextDays(before) if between(date, on) == 1 => {
-                let dates: Vec<_> = before.iter().map(|n| on.saturating_sub(n.days())).collect();
-                if dates.iter().all(|one| first <= *one) {
-                    let times = |jitter| dates.iter().flat_map(|one| world.parts(rule, *one, jitter)).collect();
-                    let last_date = dates.iter().copied().max();
-                    self.call(rule, 0, &Wanted { times: &times, last_date, ..wanted });
-                }
+                let days = before.iter().map(|n| on.saturating_sub(n.days()));
+                let dates: Vec<_> = days.filter(|one| first <= *one).collect();
+                let times = |jitter| dates.iter().flat_map(|one| world.parts(rule, *one, jitter)).collect();
+                let last_date = dates.iter().copied().max();
+                self.call(rule, 0, &Wanted { times: &times, last_date, ..wanted });
             }
             Anchor::BeforeStart { hours: n, earliest, at_least_minutes } if date == on => {
                 let until = start - minutes(*at_least_minutes);
