@@ -15,7 +15,7 @@ use super::silence::Silences;
 use super::slots::{TimeSlot, back};
 use crate::kernel::Id;
 use crate::kernel::id::Prompt;
-use crate::planning::facts::{Facts, PastPrompt};
+use crate::planning::facts::{Facts, InfusionFact, PastPrompt};
 use crate::planning::protocol::{Anchor, Expiry, PromptKind, Protocol, Rule};
 
 /// A check or measure that moves by this much after it went out is asked again.
@@ -138,7 +138,7 @@ impl<'a, 'b> CandidateBuilder<'a, 'b> {
             opens,
             slots,
             card: out.is_some_and(|out| out.card && rule.push),
-            hangs_on: session.and_then(|session| hangs_on(rule, session)),
+            hangs_on: session.and_then(|session| hangs_on(rule, session.fact)),
             deadline: limits.deadline,
             starts: limits.starts,
             last_date: limits.last_date,
@@ -160,16 +160,11 @@ impl<'a, 'b> CandidateBuilder<'a, 'b> {
         limits: Limits,
         slots: &dyn Fn(&Calendar<'_>, SignedDuration) -> Vec<TimeSlot>,
     ) -> bool {
-        if !matches!(rule.kind, PromptKind::Safety | PromptKind::Measure) {
+        if !self.is_corrected(rule, session.fact, out) {
             return false;
         }
-        let Some((now, then)) = hangs_on(rule, session).zip(out.hangs_on) else { return false };
-        let moved = match rule.anchor {
-            Anchor::Day(_) | Anchor::BeforeNextDays(_) => self.calendar.date(now) != self.calendar.date(then),
-            _ => now.duration_since(then).abs() >= CORRECTED,
-        };
         let meant = slots(self.calendar, jitter(out.id, self.protocol.jitter_minutes)).into_iter().next();
-        let Some(meant) = meant.filter(|_| moved || out.taken_back) else { return false };
+        let Some(meant) = meant else { return false };
         let told = session.fact.recorded_at;
         let soon = told.saturating_add(SOON).unwrap_or(told);
         let useful = match rule.expires {
@@ -187,17 +182,40 @@ impl<'a, 'b> CandidateBuilder<'a, 'b> {
         }
         true
     }
+
+    /// Whether the time of a check or measure of `rule` was corrected after it went out.
+    fn is_corrected(&self, rule: &Rule, fact: &InfusionFact, out: &PastPrompt) -> bool {
+        if !matches!(rule.kind, PromptKind::Safety | PromptKind::Measure) {
+            return false;
+        }
+        let Some((now, then)) = hangs_on(rule, fact).zip(out.hangs_on) else { return false };
+        let moved = match rule.anchor {
+            Anchor::Day(_) | Anchor::BeforeNextDays(_) => self.calendar.date(now) != self.calendar.date(then),
+            _ => now.duration_since(then).abs() >= CORRECTED,
+        };
+        moved || out.taken_back
+    }
+
     /// Collects the prompts that went out and that no rule calls for any more.
     pub(super) fn orphans(&mut self) {
         let mut known: HashSet<_> = self.found.iter().map(|candidate| candidate.id).collect();
         let taken_back = |one: &&Dropped| matches!(one.reason, DropReason::Merged | DropReason::Corrected);
         known.extend(self.dropped.iter().filter(taken_back).map(|one| one.id));
-        let counts = |id| self.facts.infusions.iter().any(|one| one.id == id || one.reported_as == Some(id));
+        let of = |id| self.facts.infusions.iter().find(|one| one.id == id || one.reported_as == Some(id));
         for settled in self.facts.settled.iter().filter(|settled| !known.contains(&settled.id)) {
-            if settled.unanswered && settled.anchor.is_some_and(|anchor| !counts(anchor)) {
-                // Its infusion turned out never to have been: it is not to be answered, and takes no place.
+            let against = settled.anchor.filter(|_| settled.unanswered).and_then(|anchor| match of(anchor) {
+                // Its infusion turned out never to have been.
+                None => Some(DropReason::Withdrawn),
+                // Its infusion was corrected by so much that no plan reaches its time.
+                Some(fact) => {
+                    let rule = self.protocol.rule(&settled.rule_key);
+                    rule.filter(|rule| self.is_corrected(rule, fact, settled)).map(|_| DropReason::Corrected)
+                }
+            });
+            if let Some(reason) = against {
+                // It is not to be answered, and takes no place.
                 let (id, rule_key) = (settled.id, settled.rule_key.clone());
-                self.dropped.push(Dropped { id, rule_key, anchor: settled.anchor, reason: DropReason::Withdrawn });
+                self.dropped.push(Dropped { id, rule_key, anchor: settled.anchor, reason });
                 continue;
             }
             let Some(rule) = settled.rule(self.protocol) else { continue };
@@ -215,10 +233,10 @@ impl<'a, 'b> CandidateBuilder<'a, 'b> {
 }
 
 /// Returns the anchor of a rule's time: the start of the session that it prepares, or the end of the infusion.
-fn hangs_on(rule: &Rule, session: &Session<'_>) -> Option<Timestamp> {
+fn hangs_on(rule: &Rule, fact: &InfusionFact) -> Option<Timestamp> {
     match rule.anchor {
-        Anchor::BeforeNextDays(_) | Anchor::BeforeStart { .. } => session.fact.planned_start,
-        _ => session.fact.ended_at,
+        Anchor::BeforeNextDays(_) | Anchor::BeforeStart { .. } => fact.planned_start,
+        _ => fact.ended_at,
     }
 }
 

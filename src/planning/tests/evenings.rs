@@ -203,6 +203,17 @@ fn rule_correction_a_check_whose_new_time_has_passed_is_due_in_five_minutes_or_n
 }
 
 #[test]
+fn rule_correction_a_check_that_went_out_for_an_infusion_of_weeks_ago_is_taken_back() {
+    let before = with(ended(1, "2026-09-07T15:40:00Z"));
+    let landing = one(&planned(&before, "2026-09-07T16:00:00Z"), "d0.landing").clone();
+    let told = "2026-09-07T19:00:00Z";
+    // No plan reaches its right time any more.
+    let plan = planned(&corrected(&out(&before, &landing), "2026-07-20T08:40:00Z", told), told);
+    let steps = diff(&[diffs::stored(&landing, Hold::Out)], &plan, at(told));
+    assert!(steps.contains(&Step::Cancel { id: landing.id, reason: DropReason::Corrected }), "{steps:?}");
+}
+
+#[test]
 fn rule_two_on_one_date_what_went_out_for_the_first_is_taken_back() {
     let first = with(ended(1, "2026-09-07T06:40:00Z"));
     let fragments = one(&planned(&first, "2026-09-07T07:00:00Z"), "d0.fragments").clone();

@@ -199,15 +199,8 @@ impl<'a> Found<'_, 'a> {
         out: &PastPrompt,
         times: &[Chance],
     ) -> bool {
-        let (Some(now), Some(then), Some(session)) = (wanted.hangs_on, out.hangs_on, wanted.session) else {
-            return false;
-        };
-        let by_day = matches!(rule.anchor, Anchor::Day(_) | Anchor::BeforeNextDays(_));
-        let far = now.duration_since(then).abs() >= hours(6);
-        let moved = if by_day { self.world.date(now) != self.world.date(then) } else { far };
-        let asks = matches!(rule.kind, PromptKind::Safety | PromptKind::Measure);
-        let again = moved || out.taken_back;
-        let Some(meant) = times.first().filter(|_| again && asks) else { return false };
+        let again = self.is_for_another_time(rule, wanted.hangs_on, out);
+        let Some((session, meant)) = wanted.session.zip(times.first()).filter(|_| again) else { return false };
         let (told, soon) = (session.fact.recorded_at, plus(session.fact.recorded_at, minutes(5)));
         let expires = match rule.expires {
             Expiry::Hours(n) => plus(meant.from, hours(n)),
@@ -228,6 +221,16 @@ impl<'a> Found<'_, 'a> {
         true
     }
 
+    /// Whether a check or measure went out for a time that proved wrong, now that its infusion was at `now`.
+    fn is_for_another_time(&self, rule: &Rule, now: Option<Timestamp>, out: &PastPrompt) -> bool {
+        let Some((now, then)) = now.zip(out.hangs_on) else { return false };
+        let by_day = matches!(rule.anchor, Anchor::Day(_) | Anchor::BeforeNextDays(_));
+        let far = now.duration_since(then).abs() >= hours(6);
+        let moved = if by_day { self.world.date(now) != self.world.date(then) } else { far };
+        let asks = matches!(rule.kind, PromptKind::Safety | PromptKind::Measure);
+        asks && (moved || out.taken_back)
+    }
+
     /// Adds the prompts that went out and are no longer called for: they were a burden on their date.
     fn orphans(&mut self, first: Date, last: Date) {
         for out in &self.world.facts.settled {
@@ -239,6 +242,16 @@ impl<'a> Found<'_, 'a> {
             let infusions = &self.world.facts.infusions;
             let gone = |id| infusions.iter().all(|one| one.id != id && one.reported_as != Some(id));
             if out.unanswered && out.anchor.is_some_and(gone) {
+                continue;
+            }
+            // What went out for a time that proved wrong, also where nothing looks at the right one.
+            let its =
+                infusions.iter().find(|one| out.anchor.is_some_and(|id| one.id == id || one.reported_as == Some(id)));
+            let wrong = its.zip(self.world.protocol.rule(&out.rule_key)).is_some_and(|(its, rule)| {
+                let before = matches!(rule.anchor, Anchor::BeforeNextDays(_) | Anchor::BeforeStart { .. });
+                self.is_for_another_time(rule, if before { its.planned_start } else { its.ended_at }, out)
+            });
+            if out.unanswered && wrong {
                 continue;
             }
             if let Some(rule) = rule.filter(|_| !known && first <= date && date <= last) {
