@@ -102,6 +102,12 @@ impl Protocols {
         self.published.iter().rev().find(fits)
     }
 
+    /// Returns the instant after `now` at which a version of a protocol of `clinics` next comes into force.
+    pub fn next_in_force(&self, clinics: &[Id<Clinic>], now: Timestamp) -> Option<Timestamp> {
+        let coming = self.published.iter().filter(|one| now < one.from && clinics.contains(&one.clinic));
+        coming.map(|one| one.from).min()
+    }
+
     /// Lists every version of the program's protocols and of those of `clinics`, by key and version. The instant beside a
     /// clinic is the end of the care link there: versions that came into force after it are left out.
     pub fn every_version(&self, clinics: &[(Id<Clinic>, Option<Timestamp>)]) -> impl Iterator<Item = &Protocol> {

@@ -1,5 +1,7 @@
 //! The protocol that a patient follows.
 
+use jiff::Timestamp;
+
 use crate::care::Access;
 use crate::care::store::list_active_links;
 use crate::course::{self, courses};
@@ -15,6 +17,8 @@ pub struct Following<'p> {
     pub known: &'p Protocols,
     /// The one that is followed.
     pub protocol: &'p Protocol,
+    /// The instant at which a version that a clinic of the patient has published next comes into force.
+    pub changes_at: Option<Timestamp>,
 }
 
 impl<'p> Following<'p> {
@@ -27,17 +31,19 @@ impl<'p> Following<'p> {
     ///
     /// When something cannot be read. Settings that do not open choose nothing.
     pub fn find<A>(tx: &mut Tx<'_>, access: &Access<A>, known: &'p Protocols) -> Result<Self> {
-        let own = Self { known, protocol: known.current() };
+        let own = Self { known, protocol: known.current(), changes_at: None };
         if !known.has_others() {
             return Ok(own);
         }
         let mut clinics: Vec<_> =
             list_active_links(tx, access)?.iter().map(|link| (link.active_at, link.clinic)).collect();
         clinics.sort_unstable();
+        let ids: Vec<_> = clinics.iter().map(|(_, clinic)| *clinic).collect();
+        let own = Self { changes_at: known.next_in_force(&ids, access.now()), ..own };
         // A clinic whose link has ended has no say any more.
         let in_force = |key: &str| {
             let found = known.in_force(key, access.now())?;
-            clinics.iter().any(|(_, clinic)| *clinic == found.clinic).then(|| found.protocol.as_ref())
+            ids.contains(&found.clinic).then(|| found.protocol.as_ref())
         };
         let settings = Error::skip_damaged(settings(tx, access))?.map(|(settings, _)| settings);
         let chosen = settings.as_ref().map(|settings| settings.protocols.clone()).unwrap_or_default();
@@ -50,7 +56,7 @@ impl<'p> Following<'p> {
         if let Some(protocol) = chosen.patient.and_then(|id| in_force(&id.uuid().to_string())) {
             return Ok(Self { protocol, ..own });
         }
-        let of_clinic = clinics.iter().find_map(|(_, clinic)| in_force(known.default_of(*clinic)?));
+        let of_clinic = ids.iter().find_map(|clinic| in_force(known.default_of(*clinic)?));
         Ok(Self { protocol: of_clinic.unwrap_or(own.protocol), ..own })
     }
 

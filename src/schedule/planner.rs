@@ -136,7 +136,10 @@ impl PlanChanges {
         let zone = zone_at(&facts.zones, now).cloned().unwrap_or_else(Zone::utc);
         // A little after midnight where the patient lives: the horizon has moved by a day.
         let tomorrow = zone.instant(zone.date(now).saturating_add(1.day()), Time::constant(0, 10, 0, 0));
-        let next_plan_at = next_end(&infusions).into_iter().chain(closing).fold(tomorrow, Timestamp::min);
+        // A unit that waits while a version comes into force plans by the one before, perhaps behind the worker that has
+        // planned by the new one: so the next plan is due by then, whoever marks the patient.
+        let changes = next_end(&infusions).into_iter().chain(closing).chain(by.changes_at);
+        let next_plan_at = changes.fold(tomorrow, Timestamp::min);
         let awaits_activity = plan.awaits_activity;
         // The plan that was made of such an entry is made of one after the next, too.
         let entry = [Prerequisite::Entry, Prerequisite::UnsharedEntry];

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use diesel::dsl::{exists, min, not};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::care::grants::Sections;
 use crate::care::store::find_patient;
@@ -244,14 +244,8 @@ pub fn care_start<A>(tx: &mut Tx<'_>, access: &Access<A>) -> Result<Timestamp> {
     Ok(find_patient(tx, access)?.ok_or(Error::NotFound)?.created_at.0)
 }
 
-/// The longest that a unit may run after the instant as of which it plans: a while in the queue, and its attempts.
-const PLANS_LATE: SignedDuration = SignedDuration::from_mins(1);
-
 /// Notes that a plan was made, the instant of the next one, whether it waits for activity of the patient, and whether
 /// a new entry that is not shared may change it. The patient's head is held. On PostgreSQL it is one statement.
-///
-/// The background work marks patients without their heads. Its mark stays if its instant is behind that of this plan:
-/// the plan waited meanwhile, and does not know what came into force.
 pub fn mark_planned(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -259,25 +253,20 @@ pub fn mark_planned(
     changed: bool,
     (awaits_activity, awaits_entry): (bool, bool),
 ) -> Result<()> {
-    let (patient, now, by) = (access.patient(), access.now(), i64::from(changed));
-    let until = At(now.saturating_add(PLANS_LATE).unwrap_or(now).min(next));
-    let (now, next) = (At(now), At(next));
+    let (patient, next, by) = (access.patient(), At(next), i64::from(changed));
     match tx.conn() {
         AnyConnection::Pg(conn) => {
             let marked = diesel::sql_query(
                 "WITH head AS (UPDATE patient_heads SET awaits_entry = $1 \
                  WHERE patient_id = $2 AND awaits_entry <> $1) \
-                 UPDATE patients SET next_plan_at = CASE WHEN next_plan_at > $6 AND next_plan_at < $7 \
-                 THEN next_plan_at ELSE $3 END, plan_version = plan_version + $4, awaits_activity = $5 \
+                 UPDATE patients SET next_plan_at = $3, plan_version = plan_version + $4, awaits_activity = $5 \
                  WHERE id = $2",
             )
             .bind::<Bool, _>(awaits_entry)
             .bind::<Uid, _>(patient)
             .bind::<TimestampTz, _>(next)
             .bind::<BigInt, _>(by)
-            .bind::<Bool, _>(awaits_activity)
-            .bind::<TimestampTz, _>(now)
-            .bind::<TimestampTz, _>(until);
+            .bind::<Bool, _>(awaits_activity);
             Prepared(marked).run_on(conn)?;
         }
         AnyConnection::Sqlite(conn) => {
@@ -285,17 +274,13 @@ pub fn mark_planned(
                 .filter(patient_heads::patient_id.eq(patient))
                 .filter(patient_heads::awaits_entry.ne(awaits_entry));
             Prepared(diesel::update(other).set(patient_heads::awaits_entry.eq(awaits_entry))).run_on(conn)?;
-            let marked = diesel::sql_query(
-                "UPDATE patients SET next_plan_at = CASE WHEN next_plan_at > ?1 AND next_plan_at < ?2 \
-                 THEN next_plan_at ELSE ?3 END, plan_version = plan_version + ?4, awaits_activity = ?5 WHERE id = ?6",
-            )
-            .bind::<TimestampTz, _>(now)
-            .bind::<TimestampTz, _>(until)
-            .bind::<TimestampTz, _>(next)
-            .bind::<BigInt, _>(by)
-            .bind::<Bool, _>(awaits_activity)
-            .bind::<Uid, _>(patient);
-            Prepared(marked).run_on(conn)?;
+            let own = patients::table.filter(patients::id.eq(patient));
+            Prepared(diesel::update(own).set((
+                patients::next_plan_at.eq(next),
+                patients::plan_version.eq(patients::plan_version + by),
+                patients::awaits_activity.eq(awaits_activity),
+            )))
+            .run_on(conn)?;
         }
     }
     Ok(())

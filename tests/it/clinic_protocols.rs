@@ -247,9 +247,10 @@ async fn a_patient_whose_request_waits_while_a_protocol_comes_into_force_is_aske
     let id = publishes(&admin, &clinic, ours("Ours", "How is the weather in you?")).await;
     choose(&admin, &clinic, json!({ "protocol_id": id })).await;
     app.wait(SignedDuration::from_secs(59));
-    // The worker is ahead of a request that came before the protocol was in force.
-    let in_force = app.now() + SignedDuration::from_secs(2);
-    afterglow::app::tick(&app.server.state, &LogChannel, in_force).await.unwrap();
+    // The worker has planned by it when a request is done that came before the protocol was in force.
+    let (state, in_force) = (&app.server.state, app.now() + SignedDuration::from_secs(2));
+    while afterglow::app::tick(state, &LogChannel, in_force).await.unwrap().next.is_some_and(|next| next <= in_force) {}
+    assert_eq!(text(&ann, "d2.mood").await, "How is the weather in you?");
     ann.sets(json!({ "weekly_day": "monday" })).await.ok();
     assert_ne!(text(&ann, "d2.mood").await, "How is the weather in you?");
     app.wait(SignedDuration::from_secs(2));
