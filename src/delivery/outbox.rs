@@ -66,7 +66,7 @@ impl<C: Channel> Task for Deliver<C> {
         self.tails.end().map(Ok).boxed()
     }
 
-    fn run<'a>(&'a self, TaskRun { state, now, since }: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
+    fn run<'a>(&'a self, TaskRun { state, now, since, .. }: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
             let left = !state.channels.left_to_others().is_empty();
             if !left {

@@ -77,6 +77,7 @@ pub struct Outcomes {
 
 impl Outcomes {
     /// Returns what became of these deliveries, which are all of their patients'.
+    #[must_use]
     pub fn only(&self, leased: &[Leased]) -> Self {
         let ids: HashSet<_> = leased.iter().map(|one| one.id).collect();
         let patients: HashSet<_> = leased.iter().map(|one| one.patient).collect();
