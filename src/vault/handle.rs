@@ -21,7 +21,6 @@ use super::root::{self, MacLabel, Root, RootKey};
 use super::seal::{NONCE, Purpose, SealContext};
 use super::signing::SigningKey;
 use super::signing_keys::SigningKeys;
-use super::upkeep::Unused;
 use crate::db::migrate::{self, Family};
 use crate::db::{Backend, Db, RowKey, Tx};
 use crate::kernel::{Entropy, Error, Result};
@@ -59,6 +58,9 @@ impl fmt::Debug for VaultConfig {
 /// The keys of the server and of its subjects. Cheap to clone.
 #[derive(Clone)]
 pub struct Vault(Arc<Inner>);
+
+/// The subject and the purposes of keys that no unit has used.
+type Unused = (Uuid, &'static [Purpose]);
 
 pub(super) struct Inner {
     /// The id of the installation.

@@ -15,9 +15,6 @@ use crate::kernel::Result;
 /// The time after which it is done again.
 const EVERY: Duration = Duration::from_secs(30);
 
-/// The subject and the purposes of keys that no unit has used.
-pub(super) type Unused = (Uuid, &'static [Purpose]);
-
 /// Has keys destroyed within a minute if it is dropped before a unit has begun to use them: the unit was refused before
 /// it came to that, or never ran. It is held beside what is sealed under them.
 pub struct KeyGuard {
