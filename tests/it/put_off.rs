@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::channels::outbound::Log;
 use crate::delivery::{hours, minutes, planned, plant, plant_all, work};
 use crate::feed::history;
+use crate::known_faults;
 use crate::support::app::{TestApp, new_id};
 use crate::support::exercises;
 use crate::support::journal::{grant, reflection, two, with};
@@ -118,6 +119,22 @@ async fn a_prompt_that_cannot_be_marked_keeps_no_other_patients_from_leaving_in_
         let sent: Vec<Id<Prompt>> = channel.sent().iter().map(|push| push.prompt).collect();
         assert!(of_ben.iter().all(|prompt| sent.contains(prompt)), "{error}");
     }
+}
+
+#[actix_web::test]
+async fn a_patients_prompt_leaves_as_soon_as_the_disk_is_full_no_more() {
+    let app = TestApp::start().await;
+    let (_theo, ann) = two(&app).await;
+    let channel = MemoryChannel::default();
+    work(&app, &channel).await;
+    let prompt = plant(&app, ann.patient.parse().unwrap(), app.now() + minutes(1), |_| {}).await;
+    app.wait(minutes(1));
+    let tasks = app::tasks(&channel);
+    known_faults::refuse(&app, ("UPDATE", "prompts"), "database or disk is full");
+    jobs::tick(&app.server.state, &tasks, app.now()).await.unwrap_err();
+    known_faults::refuse_no_more(&app);
+    jobs::tick(&app.server.state, &tasks, app.now()).await.unwrap();
+    assert!(channel.sent().iter().any(|push| push.prompt == prompt));
 }
 
 #[actix_web::test]
