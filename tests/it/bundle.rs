@@ -501,18 +501,15 @@ async fn the_phase_and_the_advice_on_driving_follow_from_the_infusions() {
         let settings = phone.of_kind("settings").next().unwrap();
         for infusion in infusions.iter().filter(|one| one.get("driving").is_some()) {
             let end = instant(infusion, "/ended_at");
-            // The zone where the patient was then has the morning, that where they are now the clock.
+            // The zone where the patient was then.
             let zones = list(&settings["fields"], "zones").iter();
-            let zone_at = |at: Timestamp| {
-                let zone = zones.clone().rfind(|zone| instant(zone, "/from") <= at).or(zones.clone().next());
-                Zone::parse(word(zone.unwrap(), "/time_zone")).unwrap()
-            };
-            let (there, here) = (zone_at(end), zone_at(app.now()));
+            let there = zones.clone().rfind(|zone| instant(zone, "/from") <= end).or(zones.clone().next());
+            let there = Zone::parse(word(there.unwrap(), "/time_zone")).unwrap();
             let advice = &window["driving"];
             let morning = word(advice, "/morning").parse().unwrap();
             let morning = there.instant(there.date(end).tomorrow().unwrap(), morning);
             let day = SignedDuration::from_secs_f64(advice["hours"].as_f64().unwrap() * 3600.0);
-            let when = here.local(morning.max(end + day)).strftime("%A %-d %B, %H:%M").to_string();
+            let when = there.local(morning.max(end + day)).strftime("%A %-d %B, %H:%M").to_string();
             assert_eq!(word(infusion, "/driving"), word(advice, "/text").replace("{when}", &when));
             advised += 1;
         }

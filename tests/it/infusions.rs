@@ -54,25 +54,6 @@ async fn calling_a_session_off_twice_is_calling_it_off_once() {
 }
 
 #[actix_web::test]
-async fn a_patient_who_flies_east_is_still_told_not_to_drive_for_a_whole_day() {
-    let app = TestApp::start().await;
-    let (theo, ann) = two(&app).await;
-    theo.records(&ann, app.now()).await;
-    app.wait(SignedDuration::from_hours(3));
-    let told = async |who: &Person| {
-        let listed = who.get(&ann.of_theirs("/infusions")).send().await.ok();
-        listed.items()[0]["driving"].as_str().unwrap().to_owned()
-    };
-    let before = |time: &str| format!("Please do not drive before Wednesday 11 March, {time}, and");
-    let words = told(&ann).await;
-    assert!(words.starts_with(&before("09:00")), "{words}");
-    ann.sets(json!({ "time_zone": "Asia/Tokyo" })).await.ok();
-    let words = told(&ann).await;
-    assert!(words.starts_with(&before("17:00")), "at nine in Tokyo sixteen hours have passed: {words}");
-    assert!(told(&theo).await.starts_with(&before("09:00")), "that she travels is hers");
-}
-
-#[actix_web::test]
 async fn rule_the_patient_says_i_am_done_and_the_clinic_has_the_last_word() {
     let app = TestApp::start().await;
     let (theo, ann) = two(&app).await;

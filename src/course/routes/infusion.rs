@@ -137,15 +137,10 @@ impl InfusionView {
         &self.etag
     }
 
-    /// Renders `stored` with the advice on driving in the reader's language. The zones are that of the patient then,
-    /// and that by which the reader goes.
-    pub(super) fn of(
-        stored: StoredDocument<Infusion, InfusionFacts>,
-        zones: (&Zone, &Zone),
-        reader: TextLanguage,
-    ) -> Self {
+    /// Renders `stored`, the infusion of a patient who was in `zone`, with the advice on driving in the reader's language.
+    pub(super) fn of(stored: StoredDocument<Infusion, InfusionFacts>, zone: &Zone, reader: TextLanguage) -> Self {
         let ended = stored.doc.ended_at.filter(|_| stored.doc.status == InfusionStatus::Completed);
-        let driving = ended.and_then(|end| driving(WindowParams::shipped(), end, zones, reader));
+        let driving = ended.and_then(|end| driving(WindowParams::shipped(), end, zone, reader));
         Self { driving, ..Self::without_advice(stored) }
     }
 

@@ -40,13 +40,9 @@ fn show<A>(tx: &mut Tx<'_>, access: &Access<A>, outcome: Outcome<InfusionRow>) -
 
 fn view<L: Policy>(door: &Door<L>, row: &InfusionRow, settings: &Settings) -> Result<InfusionView> {
     let stored = row.open(door.keys()?, door.patient()?)?;
-    let there = settings.zone_at(stored.doc.ended_at.unwrap_or(stored.updated_at));
-    if door.is_owner() {
-        // They read a clock where they are now. To others it would tell that they travel.
-        let here = settings.zone_at(door.now());
-        return Ok(InfusionView::of(stored, (&there, &here), TextLanguage::of(&settings.locale)));
-    }
-    Ok(InfusionView::of(stored, (&there, &there), TextLanguage::English))
+    let zone = settings.zone_at(stored.doc.ended_at.unwrap_or(stored.updated_at));
+    let reader = if door.is_owner() { TextLanguage::of(&settings.locale) } else { TextLanguage::English };
+    Ok(InfusionView::of(stored, &zone, reader))
 }
 
 fn open<L: Policy>(door: &Door<L>, (row, settings): &SealedInfusion) -> Result<InfusionView> {

@@ -24,17 +24,11 @@ pub const fn driving_advice(language: TextLanguage) -> &'static str {
 }
 
 /// Returns the advice on driving after an infusion that ended at `end`: a day and a night have to pass. Whichever is
-/// later counts, the hours or the morning after where the patient was (`there`). Words, no time to count down: they
-/// name the time by the clock that the reader goes by (`here`).
-pub fn driving(
-    params: &WindowParams,
-    end: Timestamp,
-    (there, here): (&Zone, &Zone),
-    language: TextLanguage,
-) -> Option<String> {
-    let morning = there.instant(there.date(end).tomorrow().ok()?, MORNING);
+/// later counts, the hours or the morning after. Words, no time to count down.
+pub fn driving(params: &WindowParams, end: Timestamp, zone: &Zone, language: TextLanguage) -> Option<String> {
+    let morning = zone.instant(zone.date(end).tomorrow().ok()?, MORNING);
     let until = end.checked_add(params.no_driving()).ok()?.max(morning);
-    let at = here.local(until);
+    let at = zone.local(until);
     let when = match language {
         TextLanguage::English => at.strftime("%A %-d %B, %H:%M").to_string(),
         TextLanguage::German => german::when(at),
@@ -50,8 +44,7 @@ mod tests {
     #[test]
     fn nobody_drives_before_a_day_and_a_night_have_passed() {
         let berlin = Zone::parse("Europe/Berlin").unwrap();
-        let told =
-            |end: &str, language| driving(WindowParams::shipped(), end.parse().unwrap(), (&berlin, &berlin), language);
+        let told = |end: &str, language| driving(WindowParams::shipped(), end.parse().unwrap(), &berlin, language);
         let said = |end: &str| told(end, TextLanguage::English).unwrap();
         let words = said("2026-03-10T09:40:00Z");
         assert!(words.contains("before Wednesday 11 March, 10:40, and not before a night's sleep"), "{words}");
