@@ -141,9 +141,11 @@ async fn a_message_about_a_silence_that_came_on_its_second_day_does_not_come_aga
     let until = async |at: &str| {
         app::advance(&app.server.state, &channel, at.parse().unwrap()).await.unwrap();
     };
-    // The first silence ends on a Sunday evening, which belongs to the weekly prompt; the second three weeks later.
-    for active_at in ["2026-03-31T05:00:00Z", "2026-04-02T17:00:00Z", "2026-04-28T11:00:00Z"] {
-        until(active_at).await;
+    // She writes every few days from the end of the window on. Three days after the fifth time it is a Sunday evening,
+    // which belongs to the weekly prompt; three days after the last time it is nearly four weeks later.
+    let days = ["03-24T05", "03-26T17", "03-29T11", "03-31T05", "04-02T17", "04-28T11"];
+    for active_at in days.map(|day| format!("2026-{day}:00:00Z")) {
+        until(&active_at).await;
         ann.writes(reflection("Lake")).await;
     }
     until("2026-05-03T08:00:00Z").await;
