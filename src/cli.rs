@@ -235,6 +235,7 @@ async fn serve(mut settings: Settings) -> Result<()> {
     let answered = until_asked_to_stop(running, move || streams.end_streams()).await.map_err(io);
     worker.stop().await;
     stop_metrics(metrics).await;
+    server.state.vault.tend().await;
     server.close();
     answered
 }
@@ -361,6 +362,7 @@ async fn work(settings: Settings) -> Result<()> {
     tracing::info!("stopping: the round under way is finished first");
     worker.stop().await;
     stop_metrics(metrics).await;
+    server.state.vault.tend().await;
     server.close();
     Ok(())
 }
