@@ -237,11 +237,13 @@ async fn a_patient_whose_plan_always_meets_a_deadlock_is_put_off_and_the_plans_o
         sql.run(&ben_is_due);
         app.wait(SignedDuration::from_secs(2));
         ended.push(jobs::tick(&app.server.state, &tasks, app.now()).await.is_ok());
+        // A round that met an outage may have ended before it came to Ben. In the next one Ann is put off.
+        jobs::tick(&app.server.state, &tasks, app.now()).await.unwrap();
         let due = waiting(&app, "patients", "next_plan_at = created_at", "id", [&ann.patient, &ben.patient]);
-        assert_eq!(due, [1, 0]);
+        assert_eq!(due, [1, 0], "{ended:?}");
     }
     assert!(!ended[0], "it may be an outage");
-    assert!(ended[4..].iter().all(|ended| *ended), "it is no outage: {ended:?}");
+    assert!(ended[5..].iter().all(|ended| *ended), "it is no outage: {ended:?}");
 }
 
 #[actix_web::test]
