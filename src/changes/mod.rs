@@ -33,6 +33,6 @@ pub use planner::{PlanRequest, Planner};
 pub use store::{
     announce, delete_closings, delete_revocations, find_version, follow_up_owed, head, heads, insert, last_numbers,
     last_versions, list_by, list_closings, list_grants_since, list_made_versions, list_numbered, list_of,
-    list_replaced_since, list_revocations, note_changed, note_closed, note_opened, note_rule, number_of, numbers_of,
-    point, take, was_replaced_since, was_undeleted_since,
+    list_revocations, note_changed, note_closed, note_opened, note_rule, number_of, numbers_of, point, take,
+    was_replaced_since, was_undeleted_since,
 };

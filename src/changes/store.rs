@@ -349,22 +349,6 @@ pub fn was_replaced_since(
     Ok(later.is_some())
 }
 
-/// Lists the things of a kind that were brought back or given an earlier revision after number `after`, in no order.
-///
-/// # Errors
-///
-/// When they cannot be read.
-pub fn list_replaced_since(tx: &mut Tx<'_>, patient: Id<Patient>, kind: Entity, after: i64) -> Result<Vec<Id<Any>>> {
-    let replaced = changes::table
-        .filter(changes::patient_id.eq(patient))
-        .filter(changes::seq.gt(after))
-        .filter(changes::entity.eq(kind.number()))
-        .filter(changes::op.eq_any([Op::Undelete, Op::Restore].map(Op::number)))
-        .select(changes::entity_id)
-        .distinct();
-    Ok(replaced.load(tx.conn())?)
-}
-
 /// Whether a thing was brought back after `version`.
 ///
 /// # Errors

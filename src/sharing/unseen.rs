@@ -17,8 +17,8 @@ use crate::kernel::{Error, Id, Result};
 const AT_ONCE: usize = 200;
 
 /// Makes a grant that was decided when the phone had seen the changes up to `seen`, in the place of the grants
-/// `replaced`. Returns `None` if a later revocation covers it. Entries whose own grants were revoked later, or that
-/// came back from a deletion or were given an earlier text since, stay out of a grant by rule.
+/// `replaced`. Returns `None` if a later revocation covers it. Entries whose own grants were revoked later stay out of a
+/// grant by rule.
 ///
 /// # Errors
 ///
@@ -106,8 +106,8 @@ fn keep_closed(tx: &mut Tx<'_>, access: &Access<Write>, (id, doc): (Id<Grant>, &
     access.record(tx, Change::new(Entity::Grant, id, key.version, Op::Delete))
 }
 
-/// Returns the entries that stay out of `doc`, a grant by rule: those that after `seen` were revoked for a reader of
-/// it, came back from a deletion or were given an earlier text; `None` if a revocation after `seen` covers all of it.
+/// Returns the entries that were revoked after `seen` for a reader of `doc`, a grant by rule; `None` if a revocation
+/// after `seen` covers all of `doc`.
 fn revoked_since(tx: &mut Tx<'_>, access: &Access<Write>, doc: &GrantDoc, seen: i64) -> Result<Option<Vec<Id<Entry>>>> {
     let patient = access.patient();
     let item = match doc.target {
@@ -131,10 +131,6 @@ fn revoked_since(tx: &mut Tx<'_>, access: &Access<Write>, doc: &GrantDoc, seen: 
     }
     let Some(revocations) = list_revoked_since(tx, access, seen)? else { return Ok(None) };
     let mut entries = Vec::new();
-    if item.is_none() {
-        let replaced = changes::list_replaced_since(tx, patient, Entity::Entry, seen)?;
-        entries.extend(replaced.into_iter().map(Id::typed));
-    }
     for revoked in revocations {
         match covers(tx, access, &revoked, doc)? {
             Covers::Nothing => {}

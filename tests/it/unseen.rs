@@ -342,28 +342,6 @@ async fn i11_what_came_back_from_deletion_is_not_opened_by_a_share_from_before()
     assert_eq!(theo.finds(&ann).await, [other]);
 }
 
-#[actix_web::test]
-async fn i11_what_came_back_from_deletion_is_not_opened_by_a_rule_from_before() {
-    let (app, theo, _, ann) = three().await;
-    let mut entries = Vec::new();
-    for title in ["Lake", "Sea", "Tree"] {
-        entries.push(ann.writes(reflection(title)).await);
-    }
-    let path = |place: usize| ann.my(&format!("/entries/{}", entries[place]));
-    let before = seen(&ann).await;
-    ann.delete(&path(0)).send().await.no_content();
-    ann.act(&format!("{}/undelete", path(0))).send().await.ok();
-    // The other one has its first words again.
-    ann.edits(&entries[1], json!({ "text": { "title": "Shore" } })).await;
-    ann.act(&format!("{}/revisions/1/restore", path(1))).if_match("\"v2\"").send().await.ok();
-    is(&ann.pushes(&share(&ann, &new_id(&app), before, rule("reflection", &theo))).await, "applied");
-    assert_eq!(theo.finds(&ann).await, [entries[2].as_str()]);
-    // A rule of somebody who knows of both opens all.
-    let now = seen(&ann).await;
-    is(&ann.pushes(&share(&ann, &new_id(&app), now, rule("reflection", &theo))).await, "applied");
-    assert_eq!(theo.finds(&ann).await.len(), 3);
-}
-
 /// With the words comes what makes a rule look at an entry anew: the end of a draft, another kind, all that was purged.
 #[actix_web::test]
 async fn i11_words_that_come_back_from_deletion_are_not_opened_by_a_rule() {
