@@ -40,8 +40,6 @@ pub struct LogInAttempt {
     pub device_name: Option<DeviceName>,
     /// The network of the client.
     pub network: Option<IpAddr>,
-    /// The only account that it may open; any without one.
-    pub only: Option<Id<Account>>,
 }
 
 impl std::fmt::Debug for LogInAttempt {
@@ -51,10 +49,9 @@ impl std::fmt::Debug for LogInAttempt {
 }
 
 impl LogInAttempt {
-    /// Makes the attempt of somebody who repeats the request that made `account`.
-    pub fn again(account: Id<Account>, email: Email, passphrase: Passphrase) -> Self {
-        let (code, passkey, device_token, device_name, network) = (None, None, None, None, None);
-        Self { email, passphrase, code, passkey, device_token, device_name, network, only: Some(account) }
+    /// Makes the attempt of somebody who repeats the request that made their account.
+    pub fn again(email: Email, passphrase: Passphrase) -> Self {
+        Self { email, passphrase, code: None, passkey: None, device_token: None, device_name: None, network: None }
     }
 }
 
@@ -165,12 +162,11 @@ pub async fn log_in(
     tokens: Arc<Tokens>,
     attempt: LogInAttempt,
 ) -> Result<SignedIn> {
-    let LogInAttempt { email, passphrase, code, passkey, device_token, device_name, network, only } = attempt;
+    let LogInAttempt { email, passphrase, code, passkey, device_token, device_name, network } = attempt;
     let now = state.clock.now();
     let email_key = email_key(&state.vault, &email);
     let sought = email_key.clone();
     let found = state.db.read(move |tx| store::find_by_email(tx, &sought)).await?;
-    let found = found.filter(|found| only.is_none_or(|only| found.account.id == only));
     // An unknown address gets an id that no account has, so that the same look-ups are made.
     let account = found.as_ref().map_or_else(|| Id::from_uuid(state.entropy.opaque()), |found| found.account.id);
     let owner = (account, email_key.as_slice());

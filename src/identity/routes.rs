@@ -75,8 +75,7 @@ impl LogIn {
         let email = fields.finish(email)?;
         let (code, device_token) = (self.code, self.device_token);
         let passkey = self.passkey.map(PasskeyAssertion::into_assertion);
-        let network = Some(network);
-        Ok(LogInAttempt { email, passphrase, code, passkey, device_token, device_name, network, only: None })
+        Ok(LogInAttempt { email, passphrase, code, passkey, device_token, device_name, network: Some(network) })
     }
 }
 

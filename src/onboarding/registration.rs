@@ -149,12 +149,15 @@ pub(super) async fn repeat(
     (invitation, person): (Option<Vec<u8>>, Person),
 ) -> Result<Registered> {
     let (hash, Person { email, passphrase, .. }) = (invitation.ok_or_else(refused)?, person);
-    let now = state.clock.now();
-    let used = state.db.read(move |tx| store::find_used(tx, &hash, since(now))).await?;
-    let account = used.and_then(|used| used.used_by).ok_or_else(refused)?;
-    // Whatever the address is: the time must not tell those who also have the code whose it was.
-    let attempt = LogInAttempt::again(account, email, passphrase);
-    let account = log_in::log_in(state, passwords, tokens, attempt).await;
+    let (key, now) = (email_key(&state.vault, &email), state.clock.now());
+    let used = state.db.read(move |tx| match store::find_used(tx, &hash, since(now))?.and_then(|used| used.used_by) {
+        Some(account) => Ok(find_email_key(tx, account)? == Some(key.clone())),
+        None => Ok(false),
+    });
+    if !used.await? {
+        return Err(refused());
+    }
+    let account = log_in::log_in(state, passwords, tokens, LogInAttempt::again(email, passphrase)).await;
     account.map(|account| Registered { created: false, account }).map_err(|error| match error {
         Error::Unauthenticated(_) => refused(),
         other => other,

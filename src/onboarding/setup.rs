@@ -12,9 +12,9 @@ use crate::care::model::{Capabilities, ClinicDoc};
 use crate::care::people::SealedNames;
 use crate::care::store::{first_clinic, insert_clinic, insert_member};
 use crate::db::values;
-use crate::identity::actions::{self, SessionSecrets, SignedIn};
+use crate::identity::actions::{self, SessionSecrets, SignedIn, email_key};
 use crate::identity::log_in::{self, LogInAttempt};
-use crate::identity::{AccountKind, Passwords, Profile, Tokens};
+use crate::identity::{AccountKind, Passwords, Profile, Tokens, find_email_key};
 use crate::kernel::id::Clinic;
 use crate::kernel::{Code, Error, Id, JoinCode, Result, Text};
 use crate::state::State;
@@ -80,18 +80,21 @@ pub async fn set_up(
         founded => return founded,
     }
     let done = || Error::conflict(Code::SetupDone);
-    let read = state.db.read(|tx| {
+    let asked = email_key(&state.vault, &email);
+    let read = state.db.read(move |tx| {
         let clinic = first_clinic(tx)?;
         let names = SealedNames::collect(tx, [], clinic.map(|(id, _)| id))?;
         let first = values::find(tx, ADMIN)?.and_then(|id| Uuid::from_slice(&id).ok());
-        Ok((clinic, values::find(tx, USED)?, names, first.map(Id::from_uuid)))
+        let address = first.map_or(Ok(None), |id| find_email_key(tx, Id::from_uuid(id)))?;
+        Ok((clinic, values::find(tx, USED)?, names, address == Some(asked.clone())))
     });
-    let (clinic, seed, names, first) = read.await?;
+    let (clinic, seed, names, of_admin) = read.await?;
     let (clinic, made_at) = clinic.ok_or_else(done)?;
     let recent = state.clock.now().duration_since(made_at) <= REPEATED;
-    let has_code = seed.is_some_and(|seed| fits(&state.vault, code, &seed));
-    let first = first.filter(|_| recent && has_code).ok_or_else(done)?;
-    let attempt = LogInAttempt::again(first, email, passphrase);
+    if !(recent && of_admin && seed.is_some_and(|seed| fits(&state.vault, code, &seed))) {
+        return Err(done());
+    }
+    let attempt = LogInAttempt::again(email, passphrase);
     let admin = log_in::log_in(state, passwords, tokens, attempt).await.map_err(|error| match error {
         Error::Unauthenticated(_) => done(),
         other => other,

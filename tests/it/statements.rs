@@ -429,31 +429,6 @@ async fn s7_a_code_a_registration_and_an_invitation_run_the_same_statements_whoe
 }
 
 #[actix_web::test]
-async fn a_used_invitation_runs_the_same_statements_for_the_patient_who_used_it_and_for_others() {
-    listen();
-    let app = TestApp::start().await;
-    let (theo, _) = two(&app).await;
-    let code = theo.code_for_patient().await;
-    app.register("Cleo Hart", &code).await;
-    let registers = |form| app.post("/v1/auth/register", form);
-    let guess = async |name: &str| {
-        heard_everywhere(&app);
-        let form = with(registration(name, &code), json!({ "passphrase": "a loud river at noon" }));
-        registers(form).send().await.expect(422).refused("code_invalid");
-        heard_everywhere(&app)
-    };
-    // Once, so that what is remembered is remembered.
-    guess("Dan Ives").await;
-    let (hers, others, unknown) = (guess("Cleo Hart").await, guess("Ann Lind").await, guess("Eva Nord").await);
-    assert!(unknown.iter().any(|text| text.contains("log_in_failures")), "{unknown:#?}");
-    assert_eq!(hers, unknown);
-    assert_eq!(others, unknown);
-    // The right passphrase of another patient opens nothing, and hers is answered again.
-    registers(registration("Ann Lind", &code)).send().await.expect(422).refused("code_invalid");
-    registers(registration("Cleo Hart", &code)).send().await.ok();
-}
-
-#[actix_web::test]
 async fn where_registration_is_open_a_good_invitation_runs_the_same_for_every_address() {
     listen();
     let app = TestApp::start_with(open).await;
