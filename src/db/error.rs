@@ -25,6 +25,8 @@ impl From<Diesel> for Error {
             "database table is locked",
             "interrupted",
             "canceling statement due to",
+            // The server is the standby of another one, for now.
+            "in a read-only transaction",
             "server closed the connection",
             "connection to server",
             "terminating connection",

@@ -50,6 +50,9 @@ pub fn run(backend: &Backend, family: Family) -> Result<Vec<String>> {
             conn.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0")?;
             // The lock belongs to the connection: it ends with `conn`.
             conn.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})"))?;
+            // For a table it waits for seconds only, because the units of other processes queue behind it; a backup may
+            // read that table for an hour.
+            conn.batch_execute("SET lock_timeout = '5s'")?;
             apply(&mut conn, ours(backend, family))
         }
     }

@@ -107,23 +107,28 @@ pub async fn deliver(state: &State, channel: &dyn Channel, tails: &Tails, now: T
     let (parts, place) = (parts_of(&leased), OnceLock::new());
     let part = |part| deliver_part(state, channel, (tails, &place), (holder, part), now).boxed();
     let under_way: Vec<_> = parts.iter().map(|of| part(of.as_slice())).collect();
-    let (mut sent, mut fault, mut apart) = (0, None, Vec::<&[Leased]>::new());
+    let (mut sent, mut done, mut fault, mut apart) = (0, false, None, Vec::<&[Leased]>::new());
     // Each part is stored, whatever becomes of the others.
     for (of, stored) in parts.iter().zip(join_all(under_way).await) {
         match stored {
-            Ok(stored) => sent += stored,
+            Ok(stored) => (sent, done) = (sent + stored, true),
             Err(error) if error.is_outage() => fault = Some(error),
             // Nothing of it has left. What fails for one patient is no attempt for the others.
             Err(_) => apart.extend(of.chunk_by(|one, next| one.patient == next.patient)),
         }
     }
     let under_way: Vec<_> = apart.iter().copied().map(part).collect();
+    let mut failed = Vec::new();
     for (of, stored) in apart.iter().copied().zip(join_all(under_way).await) {
         match stored {
-            Ok(stored) => sent += stored,
+            Ok(stored) => (sent, done) = (sent + stored, true),
             Err(error) if error.is_outage() => fault = Some(error),
-            Err(error) => fault = withhold(state, (holder, of), &error, now).await.err().or(fault),
+            Err(error) => failed.push((of, error)),
         }
+    }
+    for (of, error) in failed {
+        // What fails for everybody is no fault of a patient's rows: the leases run out, and the deliveries are tried again.
+        fault = if done { withhold(state, (holder, of), &error, now).await.err().or(fault) } else { Some(error) };
     }
     if let Some(error) = fault {
         return Err(error);

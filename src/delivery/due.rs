@@ -184,7 +184,8 @@ fn on_time_of(
     access: &Access<Write>,
     cutoff: Timestamp,
 ) -> Result<usize> {
-    // Held first: another worker may mark them, too.
+    // No number is taken: this locks the head, as what the patient does to them. Another worker may mark them, too.
+    changes::take(tx, access.patient(), 0, Bytes::default())?;
     prompts::hold_waiting(tx, access)?;
     let waiting = prompts::list_waiting(tx, access)?;
     if waiting.iter().any(|row| row.due_at.0 < cutoff) {

@@ -23,6 +23,9 @@ use crate::kernel::{Error, Id, Result};
 const FIRST: SignedDuration = SignedDuration::from_secs(1);
 /// The longest pause.
 const LONGEST: SignedDuration = SignedDuration::from_mins(10);
+/// The longest pause while no work of the task succeeds: what fails may then be none of the subjects' own, and nobody
+/// waits for long once it is over.
+const ALONE: SignedDuration = SignedDuration::from_mins(1);
 /// The most subjects that are put off at once. Statements name each of them.
 const MOST: usize = 10_000;
 /// The outages that a subject may meet, while other work succeeds between them, before they are its own fault.
@@ -36,6 +39,8 @@ struct Pause {
     outages: u32,
     /// The number of successes when it began.
     successes: u64,
+    /// The number of subjects whose work had succeeded when it began.
+    done: u64,
 }
 
 impl Pause {
@@ -50,6 +55,8 @@ struct Notes {
     pauses: HashMap<Uuid, Pause>,
     /// The number of times that the work on a subject, or a portion, has succeeded.
     successes: u64,
+    /// The number of times that the work on a subject has succeeded.
+    done: u64,
 }
 
 impl Notes {
@@ -104,6 +111,7 @@ impl PutOff {
                 let mut notes = self.notes();
                 notes.pauses.remove(&subject.uuid());
                 notes.successes += 1;
+                notes.done += 1;
                 return Ok(Some(done));
             }
             Err(error) => error,
@@ -131,12 +139,15 @@ impl PutOff {
         let mut notes = self.notes();
         // What has not failed again for long is over, or gone.
         notes.pauses.retain(|_, pause| now.duration_since(pause.until) < LONGEST);
-        let (outages, successes) = (notes.outages_of(subject), notes.successes);
-        let last = notes.pauses.get(&subject).map(|pause| pause.length);
-        let length = last.filter(|_| grows).map_or(FIRST, |last| last.saturating_add(last).min(LONGEST));
+        let (outages, successes, done) = (notes.outages_of(subject), notes.successes, notes.done);
+        let last = notes.pauses.get(&subject).copied();
+        let length = last.filter(|_| grows).map_or(FIRST, |last| {
+            let longest = if done > last.done { LONGEST } else { ALONE };
+            last.length.saturating_add(last.length).min(longest)
+        });
         if last.is_some() || notes.pauses.len() < MOST {
             let until = now.saturating_add(length).unwrap_or(now);
-            notes.pauses.insert(subject, Pause { length, until, outages, successes });
+            notes.pauses.insert(subject, Pause { length, until, outages, successes, done });
         }
     }
 
@@ -215,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_patient_whose_work_fails_again_is_left_out_for_longer_until_it_succeeds() {
-        let (put_off, ann) = (PutOff::of("a task"), Id::<Patient>::from_uuid(Uuid::from_u128(1)));
+        let put_off = PutOff::of("a task");
+        let [ann, ben] = [1, 2].map(|id| Id::<Patient>::from_uuid(Uuid::from_u128(id)));
         fails(&put_off, ann, after(0));
         assert_eq!(put_off.subjects(after(0)), [ann]);
         assert!(!put_off.holds(ann, after(1)));
@@ -223,6 +235,7 @@ mod tests {
         assert!(put_off.holds(ann, after(2)) && !put_off.holds(ann, after(3)));
         let mut now = 3;
         for _ in 0..20 {
+            assert!(matches!(put_off.note(ben, after(now), Ok(7)), Ok(Some(7))));
             fails(&put_off, ann, after(now));
             now += 600;
             assert!(!put_off.holds(ann, after(now)), "ten minutes at most");
@@ -231,6 +244,18 @@ mod tests {
         assert!(matches!(put_off.note(ann, after(now), Ok(7)), Ok(Some(7))));
         fails(&put_off, ann, after(now));
         assert!(!put_off.holds(ann, after(now + 1)), "it begins anew");
+    }
+
+    #[test]
+    fn patients_whose_work_fails_while_nobody_elses_succeeds_wait_for_a_minute_at_most() {
+        let put_off = PutOff::of("a task");
+        let both = [1, 2].map(|id| Id::<Patient>::from_uuid(Uuid::from_u128(id)));
+        for minute in 0..60 {
+            for patient in both {
+                assert!(!put_off.holds(patient, after(60 * minute)), "{minute}");
+                fails(&put_off, patient, after(60 * minute));
+            }
+        }
     }
 
     #[test]

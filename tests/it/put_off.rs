@@ -168,20 +168,46 @@ async fn a_prompt_whose_row_cannot_be_read_is_withheld_and_costs_no_other_patien
     for patient in &both {
         prompts.push(plant(&app, patient.parse().unwrap(), app.now() + minutes(1), |_| {}).await);
     }
-    // An instant that is none of this server's.
-    let year_20000 = match &app.database.backend {
-        Backend::Sqlite(_) => "568971820800000000",
-        Backend::Postgres(_) => "timestamptz '20000-01-01 00:00:00+00'",
-    };
     let mut sql = Sql::open(&app.database.backend);
     let id = sql.id(&prompts[0].to_string());
-    sql.run(&format!("UPDATE prompts SET updated_at = {year_20000} WHERE id = {id}"));
+    sql.run(&format!("UPDATE prompts SET updated_at = {} WHERE id = {id}", year_20000(&app)));
     app.wait(minutes(1));
     work(&app, &channel).await;
     let sent: Vec<Id<Prompt>> = channel.sent().iter().map(|push| push.prompt).collect();
     assert!(sent.contains(&prompts[1]) && !sent.contains(&prompts[0]));
     let withheld = "state = 'waiting' AND attempts = 0";
     assert_eq!(waiting(&app, "deliveries", withheld, "patient_id", [&both[0], &both[1]]), [1, 0]);
+}
+
+/// An instant that is none of this server's: the row cannot be read.
+fn year_20000(app: &TestApp) -> &'static str {
+    match &app.database.backend {
+        Backend::Sqlite(_) => "568971820800000000",
+        Backend::Postgres(_) => "timestamptz '20000-01-01 00:00:00+00'",
+    }
+}
+
+#[actix_web::test]
+async fn what_can_be_read_of_nobody_is_taken_for_no_fault_of_the_patients_and_leaves_soon_after_it_can_be() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Roth").await;
+    let channel = MemoryChannel::default();
+    work(&app, &channel).await;
+    let (mut prompts, due_at) = (Vec::new(), app.now() + minutes(1));
+    for patient in [&ann, &ben] {
+        prompts.push(plant(&app, patient.patient.parse().unwrap(), due_at, |_| {}).await);
+    }
+    let mut sql = Sql::open(&app.database.backend);
+    let ids = [0, 1].map(|n: usize| sql.id(&prompts[n].to_string())).join(", ");
+    sql.run(&format!("UPDATE prompts SET updated_at = {} WHERE id IN ({ids})", year_20000(&app)));
+    app.wait(minutes(1));
+    assert!(jobs::tick(&app.server.state, &app::tasks(&channel), app.now()).await.is_err());
+    sql.run(&format!("UPDATE prompts SET updated_at = due_at WHERE id IN ({ids})"));
+    app.wait(SignedDuration::from_secs(31));
+    work(&app, &channel).await;
+    let sent: Vec<Id<Prompt>> = channel.sent().iter().map(|push| push.prompt).collect();
+    assert!(prompts.iter().all(|prompt| sent.contains(prompt)));
 }
 
 #[actix_web::test]
