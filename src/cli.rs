@@ -235,6 +235,7 @@ async fn serve(mut settings: Settings) -> Result<()> {
     let answered = until_asked_to_stop(running, move || streams.end_streams()).await.map_err(io);
     worker.stop().await;
     stop_metrics(metrics).await;
+    // Which keys no unit has used is known to this process alone.
     server.state.vault.tend().await;
     server.close();
     answered
@@ -362,6 +363,7 @@ async fn work(settings: Settings) -> Result<()> {
     tracing::info!("stopping: the round under way is finished first");
     worker.stop().await;
     stop_metrics(metrics).await;
+    // Which keys no unit has used is known to this process alone.
     server.state.vault.tend().await;
     server.close();
     Ok(())

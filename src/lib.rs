@@ -14,17 +14,17 @@
 //! | [`kernel`] | ids, clock, entropy, text, zones, limits, errors | SQL, HTTP |
 //! | [`planning`] | the window of an infusion, the protocol, the plan and its differences: pure | read a row, a request or the clock |
 //! | [`db`] | units of work on SQLite and PostgreSQL, tables, migrations | know what a row means |
-//! | [`vault`] | key folder, keyring, sealing and opening of documents, the identity that data and keys share, the file of the revocation ledger | touch the database of the data, but for that identity |
+//! | [`vault`] | key folder, keyring, sealing and opening of documents, the end of keys that nothing was sealed with, the identity that data and keys share, the file of the revocation ledger | touch the database of the data, but for that identity |
 //! | [`channels`] | the ways to a phone: push services, gateways; the way of letters | know a patient, a row or a rule |
 //! | [`http`] | problems, extractors, preconditions, layers, limits | know a table or a person |
 //! | [`config`], [`state`] | the configuration of a server, the parts that handlers share | |
-//! | [`tasks`] | the interface of a task of the background work, the time at which the first of several is due | know a slice |
+//! | [`tasks`] | the interface of a task of the background work, the time at which the first of several is due, the pauses of work that fails | know a slice |
 //! | [`audit`] | the access log: a chain of readings for each patient | hold content |
 //! | [`idempotency`] | idempotency keys | keep a body |
 //! | [`changes`] | the per-patient sequence: commit order is number order | |
 //! | [`identity`] | accounts, sessions, tokens, second factors, passkeys, failed log-ins; `Claimed` → `Live`, and how fresh its proof is | know a clinic |
 //! | [`letters`] | mails to the owners of accounts: an outbox, their texts, and the codes that prove an address | know what a code is used for |
-//! | [`care`] | clinics, their members, links and their transfers, covers, emergencies, the reach of grants, receipts, what enters the revocation ledger; the only maker of an `Access` | show content |
+//! | [`care`] | clinics, their members, links and their transfers, covers, emergencies, the reach of grants, receipts, admins' codes for new passphrases, what enters the revocation ledger; the only maker of an `Access` | show content |
 //! | [`settings`] | a patient's own settings, and those of their therapists for them | plan |
 //! | [`account`] | the life of an account: its name, address and passphrase, its end | open anything of a patient |
 //! | [`devices`] | the phones of a patient, and where pushes reach them | send |
@@ -59,11 +59,17 @@
 //! 3. **Parse**: the DTO becomes domain values; all field errors at once.
 //! 4. **One unit of work** ([`db::Db::write`]): its first statement makes the caller live; the door opens an
 //!    [`care::Access`], which every storage function takes; the names in the query; replay record; the head row of the
-//!    patient is locked and gives the change its number; objects; change row; for anybody but the patient, the audit row.
+//!    patient is locked and gives the change its number; objects; change row; for anybody but the patient, the audit
+//!    row.
 //!    A row that was chosen before its lock is asked again by the statement that writes it: on PostgreSQL it may have
-//!    changed in between. What a limit counts is counted once its owner is held. Rows are held in one order: members of
-//!    clinics, accounts, care links, covers, heads of patients, heads of feeds; and of an account its codes and factors,
-//!    its sessions, its log.
+//!    changed in between. What a limit counts is counted once its owner is held.
+//!    Rows are held in one order, so that of two units that meet only one waits: members of clinics, accounts, care
+//!    links, covers, heads of patients, heads of feeds; and of an account its codes and factors, its sessions, its log
+//!    (`tests/it/lock_order.rs`).
+//!    What is asked for by its id is looked for among the things of the caller: whether somebody else has it shows in
+//!    no row that is read, checked or held, and so not in the time either (`tests/it/strangers.rs`).
+//!    The keys of a new subject are made before the unit; a [`vault::KeyGuard`] has them destroyed if no unit begins to
+//!    use them.
 //!    A row that does not fit its MAC is taken for absent, and a list goes on behind it
 //!    ([`db::authentic::checked_page`]); where an absent row would allow or end something, the unit refuses
 //!    ([`db::authentic::all_checked`]).
@@ -83,8 +89,8 @@
 //!    set of [`http::document`], register it in the slice's `configure`. Its name is the operation's.
 //! 3. `cargo run -- openapi > openapi/openapi.json`.
 //! 4. Add its row to `tests/golden/authz_matrix.txt`, with the proof that it asks for ([`identity::Need`]), and its
-//!    request to `tests/it/support/requests`: tests fail until each kind of caller has a status. If it changes something that no operation changed before,
-//!    its address stands in `PARTS` of `tests/it/support/world.rs`.
+//!    request to `tests/it/support/requests`: tests fail until each kind of caller has a status. If it changes
+//!    something that no operation changed before, its address stands in `PARTS` of `tests/it/support/world.rs`.
 //! 5. `AFTERGLOW_WRITE_EXAMPLES=1 cargo test --test it examples`, then step 3 again: its example, from a run.
 //!
 //! `.github/CONTRIBUTING.md` has the other commands, the habits, and the work of CI.
@@ -99,10 +105,10 @@
 //!
 //! A migration of the next number, with one name for both databases: ids are `BLOB` and `uuid`, numbers `INTEGER` and
 //! `bigint` (versions and numbers are named `version`, `rev`, `seq` or end so: a new epoch finds them by that, and a
-//! table of heads by its ending `_heads`), sealed columns `BLOB` and `bytea`, instants `INTEGER` (microseconds) and `timestamptz`. The table in
-//! [`db::schema`], its owner in `tests/it/tables.rs`, its words in the clear in `tests/it/at_rest.rs`, and what keeps
-//! it small in `tests/it/limits.rs`: a limit ([`kernel::limits`]), the patient's quota ([`changes::Bytes`]), or a
-//! reason.
+//! table of heads by its ending `_heads`), sealed columns `BLOB` and `bytea`, instants `INTEGER` (microseconds) and
+//! `timestamptz`. The table in [`db::schema`], its owner in `tests/it/tables.rs`, its words in the clear in
+//! `tests/it/at_rest.rs`, and what keeps it small in `tests/it/limits.rs`: a limit ([`kernel::limits`]), the patient's
+//! quota ([`changes::Bytes`]), or a reason.
 //!
 //! # Adding a kind of item
 //!
@@ -119,9 +125,9 @@
 //!
 //! Background work is a file beside the slice whose rows it works on, which implements [`tasks::Task`] (or is a
 //! [`tasks::Clearing`]) and names the column of its due time, with an index that begins with it. `app::tasks`
-//! has the list. What may fail for one patient, account or clinic goes through a [`tasks::PutOff`], so that the others
-//! do not wait for it: `tests/it/put_off.rs`. `tests/it/tasks.rs` fails until a test looks into the table after a
-//! round.
+//! has the list. What may fail for one patient, account, cover or clinic goes through a [`tasks::PutOff`], so that the
+//! others do not wait for it; statements that find due work leave out what is put off (`tests/it/put_off.rs`).
+//! `tests/it/tasks.rs` fails until a test looks into the table after a round.
 
 pub mod kernel;
 pub mod planning;

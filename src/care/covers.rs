@@ -115,8 +115,8 @@ pub fn put(
     Ok(Outcome::created(id, row))
 }
 
-/// Returns whose covers at a clinic the caller sees: those in which they are away or stand in; `None` for admins, who
-/// see all.
+/// Returns the account whose covers at a clinic the caller sees: their own, in which they are away or stand in; `None`
+/// for admins, who see all.
 ///
 /// # Errors
 ///

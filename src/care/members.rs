@@ -288,14 +288,14 @@ pub fn void_codes(tx: &mut Tx<'_>, account: Id<Account>, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// Makes the codes void that admins have made for the members of a clinic: one of them is an admin no longer, and may
-/// have kept a code. Who has made one is not stored: the others make theirs again.
+/// Makes the codes void that admins have made for the members of a clinic, when one of its admins is an admin no longer
+/// and may have kept a code. Who has made one is not stored: the other admins make theirs again.
 fn void_codes_of_admins(tx: &mut Tx<'_>, members: &[Member]) -> Result<()> {
     let accounts: Vec<Id<Account>> = members.iter().map(|member| member.account_id).collect();
     store::delete_resets(tx, &accounts)
 }
 
-/// Lets an admin do `act`, which is `work`, to the account of a member, and writes that into the log of the account.
+/// Lets an admin do `work` on the account of a member, and writes it as `act` into the log of the account.
 ///
 /// # Errors
 ///
@@ -354,8 +354,8 @@ fn note_managed(
     audit::append(tx, vault, keys, subject, Some(live.account()), Some(live.session()), live.now(), &record)
 }
 
-/// Holds the members of every clinic where an account works, then the account, and returns the clinics: until the unit
-/// ends they let nobody in there, and they join no other clinic.
+/// Holds the members of every clinic where an account works, then the account, and returns the clinics. Until the unit
+/// ends, the account gets no care link there and joins no other clinic.
 ///
 /// # Errors
 ///

@@ -8,7 +8,8 @@
 //!
 //! A patient accepts a care link, the therapist confirms it, and either side ends it ([`links`]). An admin changes the
 //! capabilities of a clinic's members ([`members`]): `record` opens infusions, of which a task tells the patients; what
-//! a patient writes needs a link and grants.
+//! a patient writes needs a link and grants. The codes that admins make for new passphrases are kept here, since they
+//! are void once one of the clinic's admins is an admin no longer.
 //!
 //! A therapist hands a link over to a colleague if the patient agrees ([`transfers`]), and names one who stands in while
 //! they are away ([`covers`]). In an emergency staff reach a patient of their clinic for some hours

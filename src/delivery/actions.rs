@@ -27,7 +27,7 @@ use crate::prompts::model::StoredPrompt;
 use crate::state::State;
 use crate::tasks::{KeyRing, keys_of};
 
-/// The name of the task.
+/// The name of the task that delivers.
 pub(super) const TASK: &str = "outbox";
 /// The deliveries of one round.
 const ROUND: i64 = 448;
@@ -42,7 +42,7 @@ const HOLDS: Duration = Duration::from_secs(1);
 const TAIL: Duration = Duration::from_secs(20);
 /// The most rounds whose pushes go on at once. Beyond it a round waits for its own.
 const TAILS: u16 = 8;
-/// The time after which a delivery is looked at again of which a fact does not open.
+/// The time after which a delivery is looked at again of which a fact cannot be known now.
 const WITHHELD: SignedDuration = SignedDuration::from_hours(1);
 /// The time for which a change of an infusion may have come after its prompts became due. Later ones are late.
 const JUST_CHANGED: SignedDuration = SignedDuration::from_mins(5);

@@ -104,7 +104,7 @@ impl MarkDue {
             marked += claimed;
             left -= at_once;
             if let Some(error) = failed {
-                // Each patient's would meet that, too.
+                // The units of single patients would meet that, too.
                 if matches!(error, Error::Unavailable(_) | Error::StorageFull) {
                     return Err(error);
                 }
@@ -164,7 +164,7 @@ fn on_time(
     (any_late, left_out): (bool, &[Id<Patient>]),
     (cutoff, now): (Timestamp, Timestamp),
 ) -> Result<usize> {
-    // Patients with a late prompt are left out here, those who are put off as well: they are caught up with as a whole.
+    // Patients with a late prompt are left out: they are caught up with as a whole. So are those who are put off.
     let (late, all) = if any_late { prompts::list_late(tx, cutoff, left_out, LATE)? } else { (Vec::new(), true) };
     if !all {
         return Ok(0);

@@ -6,6 +6,10 @@
 //! at-least-once. Whether a push may be sent is judged from the opened prompt just before ([`model::judge`]). A push
 //! carries ids and one neutral sentence: no rule, no kind, no patient's text.
 //!
+//! What fails for one patient costs no other a push or an attempt: a part of a round that fails is judged, and its
+//! outcomes are stored, for each patient apart. Deliveries of a patient of whom a row cannot be read wait for an
+//! hour at a time, until they expire.
+//!
 //! The unit that notes that a delivery has left also puts its reminder into the outbox, under the same prompt: one
 //! reminder, for a safety check two. A reminder is judged at its time; it lapses when the prompt is answered, quiet or
 //! paused.

@@ -87,7 +87,7 @@ sets! {
     PublicErrors = [400, 406, 422, 429, 431, 500, 503];
     /// A public read of an object that may not exist.
     PublicFileErrors = [400, 404, 406, 422, 429, 431, 500, 503];
-    /// A public read of such an object whose time is stored.
+    /// A public read of such an object that stores when it was read: the calendar feed.
     PublicFeedErrors = [400, 404, 406, 422, 429, 431, 500, 503, 507];
     /// An operation with a body and without an access token: log-in, registration, refresh.
     AuthErrors = [400, 401, 406, 408, 413, 415, 422, 429, 431, 500, 503, 507];

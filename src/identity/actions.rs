@@ -116,7 +116,7 @@ pub struct PendingAccount {
     profile: Vec<u8>,
     credential: Vec<u8>,
     keys: Vec<Keys>,
-    /// They have the keys destroyed if no unit begins to insert it.
+    /// The guards that have the keys destroyed if no unit begins to insert it.
     guards: Vec<KeyGuard>,
 }
 
@@ -235,8 +235,9 @@ pub fn open_session(
     Ok(SessionTokens { account, session: opening.session, access, refresh, device })
 }
 
-/// Opens a session for somebody who has proved themself, names its device, and tells the owner of the account. The
-/// device is given by its name, whether the account knows it, and what the owner is told of what it has shown.
+/// Opens a session for somebody who has proved themself, names its device, and tells the owner of the account. Of the
+/// device it takes the name, whether the account knows it, and the event of the code that it has shown, if the owner is
+/// told of one.
 pub(super) fn admit(
     tx: &mut Tx<'_>,
     (vault, tokens, keys): (&Vault, &Tokens, Option<&Keys>),

@@ -227,8 +227,8 @@ pub fn revive<T: Item>(
     Ok(row)
 }
 
-/// Takes an item that has come back from a deletion with other content out of every grant. It comes after the
-/// consequences of that content, which let a rule of sharing open what is new to it.
+/// Takes an item that a phone has brought back from a deletion out of every grant. It comes after the consequences of
+/// the content, which let a rule of sharing open what is new to it.
 ///
 /// # Errors
 ///

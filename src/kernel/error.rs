@@ -142,7 +142,8 @@ impl Error {
         matches!(self, Self::Transient(_) | Self::Internal(_) | Self::Unavailable(_) | Self::StorageFull)
     }
 
-    /// Whether the server can do nothing of the kind just now, whatever it is asked about.
+    /// Whether others would meet it, too: the server can do nothing of the kind just now. [`Error::Transient`] may also
+    /// be met by one subject alone, as a deadlock.
     pub const fn is_outage(&self) -> bool {
         matches!(self, Self::Transient(_) | Self::Unavailable(_) | Self::StorageFull)
     }

@@ -2,7 +2,8 @@
 //!
 //! A letter is prepared before a unit and posted in it, so that it leaves exactly if the unit commits. A task sends it
 //! ([`SendLetters`]), again after a failure, until it expires. Each letter is sealed under keys of its own, which are
-//! destroyed once it has left: what was written to whom cannot be read afterwards. Neither an account nor a kind stands
+//! destroyed once it has left or is given up, or if no unit begins to post it: what was written to whom cannot be read
+//! afterwards. Neither an account nor a kind stands
 //! in its row, so that letters that tell of an unknown address look like the others.
 //!
 //! What happened to an account is told by letters that a task prepares ([`NotifyOwners`]): the unit in which it happens

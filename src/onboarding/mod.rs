@@ -4,9 +4,10 @@
 //! Everybody then joins, with an invitation or without one, by a code that was sent to their address and proves it.
 //!
 //! The first-run code makes a clinic and its admin ([`setup`]), the operator any further clinic ([`operator`]);
-//! invitations ([`invitations`]) make staff and patients ([`registration`]). A patient's acceptance makes a care link, which belongs to [`care`](crate::care). Codes have 80
-//! bits, are good for one use and are not stored. No act of an admin gives anybody content: a new link needs the
-//! patient.
+//! invitations ([`invitations`]) make staff and patients ([`registration`]). A patient's acceptance makes a care link,
+//! which belongs to [`care`](crate::care), as do the rows of the codes by which staff get new passphrases ([`resets`]).
+//! Codes have 80 bits, are good for one use and are not stored. No act of an admin gives anybody content: a new link
+//! needs the patient.
 //!
 //! A patient begins with their own row, the heads of their chains, and settings, all in the unit that makes the
 //! account.

@@ -148,7 +148,8 @@ async fn found(
     });
     let grant = unit.await;
     if matches!(&grant, Err(Error::Conflict(..) | Error::Malformed(..))) {
-        // Another request was faster, so these subjects were never inserted.
+        // Another request was faster, so these subjects were never inserted. The unit may have begun to use the keys,
+        // and then their guards leave them.
         state.vault.destroy(clinic.uuid(), &[Purpose::Clinic]).await?;
         state.vault.destroy(account.uuid(), &[Purpose::Account]).await?;
     }

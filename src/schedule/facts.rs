@@ -33,7 +33,7 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(24 * 40);
 /// The least time after an infusion in which a when-then plan may be asked about: a therapist may move rules to any day
 /// in it. A protocol may ask later.
 const ASKED_ABOUT: SignedDuration = SignedDuration::from_hours(24 * 15);
-/// The days by which what asks about it may come later than on its day.
+/// The days by which a prompt that asks about one may come later than on the day of its rule.
 const MOVED: i64 = 5;
 /// The number of newest responses that are searched for a when-then plan.
 const MOST_RESPONSES: i64 = 200;

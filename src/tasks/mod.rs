@@ -5,8 +5,8 @@
 //! holds the list of tasks, and `jobs` repeats it. A test reads the columns of the database: a column whose name
 //! suggests work for a task must be named by one, or stand with a reason on the list of those that need none.
 //!
-//! What fails for one patient, account or clinic does not end the round of a task, and does not come first in the next
-//! ones: it is [put off](PutOff). Only an outage ends a round, and a worker that stops.
+//! What fails for one patient, account, cover or clinic does not end the round of a task, and does not come first in
+//! the next ones: it is [put off](PutOff). A round ends early only after an outage, or when the worker is to stop.
 //!
 //! One statement reads when the tasks are due, however many there are: for each column it looks at the low end of an
 //! index. A task whose column has no index that begins with it makes every idle round slow.
@@ -38,7 +38,7 @@ pub struct TaskRun<'a> {
     pub now: Timestamp,
     /// The instant since which work is due.
     pub since: Timestamp,
-    /// Becomes true when the worker is to stop; `None` for a round that comes to its end.
+    /// Becomes true when the worker is to stop; `None` for a round that nothing stops.
     pub stop: Option<&'a watch::Receiver<bool>>,
 }
 

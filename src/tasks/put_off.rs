@@ -4,8 +4,9 @@
 //! every other piece waiting, so a task leaves out the subjects of what has failed, for a pause that grows. Pauses are
 //! in the memory of a process: another one, or the same after a restart, tries once more.
 //!
-//! An outage ends a round. A unit that may run again ([`Error::Transient`]) and always fails for the same subject,
-//! while other work succeeds, is a fault of that subject.
+//! An outage ends a round. The subject that met it is left out for the shortest pause, so that the next round begins
+//! with others. A unit that may run again ([`Error::Transient`]) and always fails for the same subject, while other
+//! work succeeds, is a fault of that subject.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,7 +68,7 @@ impl Notes {
     }
 }
 
-/// The subjects of a task (patients, accounts, clinics) whose work has failed, each until it is tried again.
+/// The subjects of a task (patients, accounts, covers, clinics) whose work has failed, each until it is tried again.
 #[derive(Debug)]
 pub struct PutOff {
     task: &'static str,
@@ -129,7 +130,7 @@ impl PutOff {
         Ok(None)
     }
 
-    /// Leaves out a subject for a while, of which nothing could be done.
+    /// Leaves out a subject for a while, for which nothing could be done.
     pub fn leave_out<K>(&self, subject: Id<K>, now: Timestamp) {
         self.pause(subject, now, true);
     }
@@ -151,8 +152,8 @@ impl PutOff {
         }
     }
 
-    /// Does the work on several subjects, so many at once, and notes how each ends. Returns the results of what has
-    /// succeeded. After an outage no more is begun, and what is under way comes to its end.
+    /// Does the work on several subjects, `at_once` of them at a time, and notes how each ends. Returns the results of
+    /// what has succeeded. After an outage no more is begun, and what is under way comes to its end.
     ///
     /// # Errors
     ///

@@ -71,7 +71,7 @@ impl Cache {
         shard.keys.remove(&subject);
     }
 
-    /// Forgets the entries of this age and more. Each shard is held for its own part alone.
+    /// Forgets the entries of this age and more. One shard is locked at a time.
     pub(super) fn forget_older_than(&self, age: Duration) {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);

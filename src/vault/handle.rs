@@ -183,7 +183,8 @@ impl Vault {
 
     /// Makes the keys of a new subject. They are durable when this returns, and not yet cached.
     ///
-    /// Call it before the unit of work that inserts the subject, and [`Vault::keep`] in it.
+    /// Call it before the unit of work that inserts the subject, and [`Vault::keep`] in it. [`Vault::guard`] has them
+    /// destroyed if that unit does not come to use them.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
 //! The store of wrapped data keys: a database of its own, not in the backups of the main one.
 //!
 //! Destroying keys must leave no copy behind. On SQLite the freed pages are overwritten and the write-ahead log is
-//! emptied; on PostgreSQL the rows go with the next vacuum and the archived log with its retention.
+//! emptied, once nobody else reads the keyring; on PostgreSQL the rows go with the next vacuum and the archived log
+//! with its retention.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

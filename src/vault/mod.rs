@@ -21,9 +21,10 @@
 //!
 //! - Keys are made and durable *before* the unit of work that inserts their subject ([`Vault::create`]), and enter the
 //!   cache only *after* it ([`Vault::keep`]): a key cached from a rolled-back unit would seal text that nobody can
-//!   open. No unit of work fetches keys; it takes [`Keys`] fetched before. Those of a unit that was refused, or never
-//!   ran, are destroyed ([`KeyGuard`]).
-//! - Unwrapped keys leave the memory ten minutes after they were read ([`Vault::tend`]).
+//!   open. No unit of work fetches keys; it takes [`Keys`] fetched before.
+//! - Guarded keys ([`Vault::guard`]) that no unit began to use are destroyed, if the process is not killed before. Once
+//!   a unit has begun to use them they stay, also if it is then refused.
+//! - Unwrapped keys leave the cache within a minute after they are ten minutes old ([`Vault::tend`]).
 //! - Opening never panics and never gives wrong text, whatever the bytes are.
 //! - Neither keys nor plaintext appear in errors, logs or `Debug`.
 //! - What was made of opened documents is kept in one place only, beside the keys that opened them ([`Keys::keep`]). It

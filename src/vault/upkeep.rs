@@ -1,4 +1,5 @@
-//! What is done for the keys again and again, as long as the vault is in use.
+//! Upkeep of the keys, every half minute as long as the vault is in use: old ones leave the memory, unused ones are
+//! destroyed.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,11 +13,12 @@ use super::handle::{Inner, Vault};
 use super::seal::Purpose;
 use crate::kernel::Result;
 
-/// The time after which it is done again.
+/// The time between two rounds of the upkeep.
 const EVERY: Duration = Duration::from_secs(30);
 
 /// Has keys destroyed within a minute if it is dropped before a unit has begun to use them: the unit was refused before
-/// it came to that, or never ran. It is held beside what is sealed under them.
+/// it came to that, or never ran. It is held beside what is sealed under them. Only this process knows of such keys: if
+/// it is killed, they stay.
 pub struct KeyGuard {
     vault: Vault,
     subject: Uuid,

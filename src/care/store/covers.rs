@@ -49,7 +49,7 @@ pub fn update_cover(tx: &mut Tx<'_>, row: &CoverRow) -> Result<()> {
     Ok(())
 }
 
-/// Finds a cover of a clinic, if `of` is one of its two, unless that is `None`.
+/// Finds a cover of a clinic; with `of`, only one in which that account is away or stands in.
 pub fn find_cover(
     tx: &mut Tx<'_>,
     clinic: Id<Clinic>,

@@ -37,7 +37,7 @@ pub fn find_transfer(tx: &mut Tx<'_>, link: Id<CareLink>) -> Result<Option<Trans
     Ok(checked(tx, rows)?.pop())
 }
 
-/// Finds the transfer of a link of the patient. That of another patient's is not read.
+/// Finds the transfer of a link of the patient. A transfer of another patient is not read.
 pub fn find_transfer_for<A>(tx: &mut Tx<'_>, access: &Access<A>, link: Id<CareLink>) -> Result<Option<TransferRow>> {
     let own = transfers::table.filter(transfers::link_id.eq(link)).filter(transfers::patient_id.eq(access.patient()));
     let rows: Vec<Stored<TransferRow>> = own.select(columns::<Stored<TransferRow>>()).load(tx.conn())?;

@@ -134,8 +134,8 @@ pub struct ClinicalPhase {
 }
 
 impl OwnerView {
-    /// Renders `window`, computed by `params`, in the language of the BCP 47 tag `reader`. `date` is the calendar of
-    /// its owner.
+    /// Renders `window`, computed by `params`, in the language of the BCP 47 tag `reader`. `date` returns the local
+    /// date of an instant for its owner.
     pub fn of(window: &Window, params: &WindowParams, date: impl Fn(Timestamp) -> Date, reader: &str) -> Self {
         let language = TextLanguage::of(reader);
         let phase = |(time, days): (&PhaseTime, Days)| OwnerPhase {
@@ -156,7 +156,7 @@ impl OwnerView {
 }
 
 impl ClinicalView {
-    /// Renders `window` for a clinician in English. `date` is the calendar of the patient.
+    /// Renders `window` for a clinician in English. `date` returns the local date of an instant for the patient.
     pub fn of(window: &Window, date: impl Fn(Timestamp) -> Date) -> Self {
         let language = TextLanguage::English;
         let phase = |(time, days): (&PhaseTime, Days)| ClinicalPhase {
@@ -186,7 +186,7 @@ impl ClinicalView {
 }
 
 impl Window {
-    /// The local day: 0 is the date on which the infusion ended, by the calendar `date`.
+    /// Returns the local day: 0 is the date on which the infusion ended. `date` returns the local date of an instant.
     pub fn day(&self, date: &impl Fn(Timestamp) -> Date) -> Option<i64> {
         self.ended_at.map(|end| day(end, self.at, date))
     }
