@@ -224,11 +224,7 @@ impl Task for TellCovered {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        async move {
-            let portion = |left_out| self.tell_next(round, left_out).boxed();
-            self.0.round(round, portion).await.map(TaskProgress::rows)
-        }
-        .boxed()
+        self.0.run(round, move |left_out| self.tell_next(round, left_out).boxed())
     }
 }
 

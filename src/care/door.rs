@@ -196,8 +196,8 @@ fn links_of_reader(tx: &mut Tx<'_>, patient: Id<Patient>, reader: Id<Account>) -
     Ok(if enabled { links } else { Vec::new() })
 }
 
-/// Returns the account to look up further for a reader; nobody's for one without `links` to the patient. The same
-/// statements run and find nobody: that there is such an account is not told.
+/// Returns the id by which the account of a reader is looked up: the nil id, which no account has, for a reader without
+/// `links` to the patient. Both run the same statements, so the time does not tell whether there is such an account.
 fn known_reader(links: &[store::Relation], reader: Id<Account>) -> Id<Account> {
     if links.is_empty() { Id::from_uuid(Uuid::nil()) } else { reader }
 }

@@ -57,11 +57,7 @@ impl Task for Follow {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        async move {
-            let portions = |left_out| self.follow(round, left_out).boxed();
-            self.0.round(round, portions).await.map(TaskProgress::rows)
-        }
-        .boxed()
+        self.0.run(round, move |left_out| self.follow(round, left_out).boxed())
     }
 }
 

@@ -59,10 +59,6 @@ impl<T: Item + 'static> Task for Purging<T> {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        async move {
-            let portion = |left_out| self.purge(round, left_out).boxed();
-            self.put_off.round(round, portion).await.map(TaskProgress::rows)
-        }
-        .boxed()
+        self.put_off.run(round, move |left_out| self.purge(round, left_out).boxed())
     }
 }

@@ -64,6 +64,9 @@ pub(super) fn earlier_prompts<A>(
     let (from, _) = stored_range(access.now());
     let old = infusions.list.iter().filter(|stored| stored.created_at < from);
     let old: BTreeSet<_> = old.map(|stored| stored.doc.same_as.unwrap_or(stored.id)).collect();
+    if old.is_empty() {
+        return Ok(OpenedPrompts::default());
+    }
     let known: BTreeSet<_> =
         found.list.iter().map(|prompt| prompt.id).chain(found.unreadable.iter().copied()).collect();
     let asked = plan.prompts.iter().filter(|planned| planned.due_at > access.now());

@@ -17,7 +17,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::TaskRun;
+use super::{TaskProgress, TaskRun};
 use crate::kernel::{Error, Id, Result};
 
 /// The pause after the first failure. Each further failure doubles it.
@@ -179,6 +179,19 @@ impl PutOff {
             }
         }
         outage.map_or(Ok(all), Err)
+    }
+
+    /// Does a round of work ([`PutOff::round`]) as the run of a task.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`.
+    pub fn run<'a, K: 'static>(
+        &'a self,
+        run: TaskRun<'a>,
+        work: impl FnMut(Vec<Id<K>>) -> BoxFuture<'a, Result<usize>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<TaskProgress>> {
+        async move { self.round(run, work).await.map(TaskProgress::rows) }.boxed()
     }
 
     /// Does a round of work. `work` does a portion of what is due, without the subjects that it is given, and returns
