@@ -61,9 +61,12 @@ pub(super) fn evening_of(
     (slot, evening)
 }
 
-/// Returns the last instant of a day at which a check may go out in quiet hours.
+/// Returns the last instant of a day at which a check may go out in quiet hours: half past ten, or, on a day that loses
+/// it to a change of the zone or of the clock, the last instant before the change, where it is later at once.
 pub(super) fn last_push(calendar: &Calendar<'_>, date: Date) -> Timestamp {
-    calendar.instant(date, Time::constant(22, 30, 0, 0))
+    let last = date.at(22, 30, 0, 0);
+    let at = calendar.instant(date, last.time());
+    if calendar.zone(at).local(at) > last { at.saturating_sub(1.nanosecond()).unwrap_or(at) } else { at }
 }
 
 /// Whether a session ends too late for a check in the evening.

@@ -61,6 +61,18 @@ fn rule_late_sessions_after_that_a_card_and_a_check_at_eight() {
 }
 
 #[test]
+fn rule_late_sessions_on_an_evening_that_a_flight_takes_the_check_is_a_card() {
+    // She lands at 22:31 local time of the same day, where it was 17:31: that day has no half past ten.
+    let moves = [("America/New_York", "2026-09-01T00:00:00Z"), ("Africa/Casablanca", "2026-11-20T22:31:00Z")];
+    let zones = moves.map(|(name, from)| ZoneSince { zone: zone(name), from: at(from) });
+    let infusions = vec![ended(1, "2026-11-20T20:18:00Z")];
+    let plan = planned(&Facts { zones: zones.into(), infusions, ..facts("UTC") }, "2026-11-20T20:20:00Z");
+    let landing = one(&plan, "d0.landing");
+    assert_eq!((local(landing).as_str(), landing.push), ("2026-11-20 22:31", false));
+    assert_eq!(local(one(&plan, "d1.check")), "2026-11-21 08:00");
+}
+
+#[test]
 fn rule_late_sessions_a_check_that_a_session_moves_past_half_past_ten_is_a_card() {
     // Swallowed, it is acute for four hours: the check at ten moves to eleven.
     let oral = InfusionFact { route: Route::Oral, ..ended(1, "2026-09-07T17:00:00Z") };
