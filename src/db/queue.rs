@@ -3,10 +3,14 @@
 //! Callers take turns: between two units of one caller comes one of each other caller that waits. So the others wait for
 //! one unit of a caller who sends many, or for two with the one that runs. One caller has a quarter of the places at
 //! most. The units of one caller keep their order.
+//!
+//! Of the threads that wait, the one that worked last serves next: its connection has its statements and pages at hand,
+//! and no more connections are open than have been needed at once.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -93,19 +97,20 @@ impl Line {
 struct Lines {
     interactive: Line,
     bulk: Line,
+    /// The threads that wait for a unit, the one that worked last at the end.
+    idle: Vec<Thread>,
     closed: bool,
 }
 
 /// Two lines of bounded length and the threads that serve them.
 pub(super) struct Queue {
     lines: Mutex<Lines>,
-    more: Condvar,
     capacity: usize,
 }
 
 impl Queue {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { lines: Mutex::default(), more: Condvar::new(), capacity }
+        Self { lines: Mutex::default(), capacity }
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
@@ -126,8 +131,11 @@ impl Queue {
             return Err(Error::Unavailable("the database queue is full"));
         }
         own.push(waiting);
+        let idle = lines.idle.pop();
         drop(lines);
-        self.more.notify_one();
+        if let Some(thread) = idle {
+            thread.unpark();
+        }
         Ok(())
     }
 
@@ -141,7 +149,14 @@ impl Queue {
             if lines.closed {
                 return None;
             }
-            lines = self.more.wait(lines).unwrap_or_else(PoisonError::into_inner);
+            let own = thread::current();
+            let id = own.id();
+            lines.idle.push(own);
+            drop(lines);
+            thread::park();
+            lines = self.lines();
+            // It may have awoken without having been called.
+            lines.idle.retain(|thread| thread.id() != id);
         }
     }
 
@@ -159,8 +174,9 @@ impl Queue {
     }
 
     pub(super) fn close(&self) {
-        self.lines().closed = true;
-        self.more.notify_all();
+        let mut lines = self.lines();
+        lines.closed = true;
+        lines.idle.drain(..).for_each(|thread| thread.unpark());
     }
 }
 
@@ -170,6 +186,8 @@ fn take(lines: &mut Lines) -> Option<Waiting> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, mpsc};
+
     use super::*;
     use crate::db::AnyConnection;
 
@@ -246,6 +264,35 @@ mod tests {
         let shared = std::iter::from_fn(|| queue.try_next_asked_before(opened)).map(|waiting| waiting.caller);
         assert_eq!(shared.collect::<Vec<_>>(), [ANN, BEA]);
         assert_eq!(order(&queue), [CLEO]);
+    }
+
+    #[test]
+    fn the_thread_that_worked_last_serves_next() {
+        let queue = Arc::new(Queue::new(8));
+        let (served, by) = mpsc::channel();
+        let threads = ["first", "second"].map(|name| {
+            let (queue, served) = (Arc::clone(&queue), served.clone());
+            thread::spawn(move || {
+                while queue.next().is_some() {
+                    served.send(name).unwrap()
+                }
+            })
+        });
+        let idle = || {
+            while queue.lines().idle.len() < threads.len() {
+                thread::yield_now()
+            }
+        };
+        let serves = || {
+            idle();
+            sends(&queue, Lane::Interactive, &[ANN]);
+            by.recv().unwrap()
+        };
+        let first = serves();
+        assert_eq!([serves(), serves(), serves()], [first; 3]);
+        queue.close();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(queue.lines().idle.is_empty());
     }
 
     #[test]

@@ -23,7 +23,13 @@ pub fn url(arguments: &[String]) -> Option<Option<String>> {
         return Some(Some(url));
     }
     let own = std::env::current_exe().unwrap();
-    let run = Command::new(WITH_POSTGRES).arg(own).args(arguments).env("POSTGRES_OPTIONS", OPTIONS).status();
+    let run = Command::new(WITH_POSTGRES)
+        .arg(own)
+        .args(arguments)
+        .env("POSTGRES_OPTIONS", OPTIONS)
+        // On a disk: for the tests it is in memory.
+        .env("TMPDIR", std::env::temp_dir())
+        .status();
     match run {
         // 0, or a failure that has been told below it.
         Ok(status) if status.success() => None,
