@@ -1,6 +1,6 @@
 //! A denial and an absence run the same statements: whoever could listen to the database would learn nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use afterglow::config::{Config, Registration};
@@ -24,8 +24,9 @@ use crate::support::protocols::{content, publishes};
 use crate::support::sql::Sql;
 use crate::support::world::move_to_another_clinic;
 
-/// What ran, with its values, and the database it ran on: tests that share a process do not hear each other.
-static HEARD: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+/// What ran, with its values, on each database that a test has asked about. Of the others nothing is kept, nor made into
+/// text: tests share a process, and all of them have connections with ears.
+static HEARD: Mutex<BTreeMap<String, Vec<String>>> = Mutex::new(BTreeMap::new());
 
 /// What was prepared to be run again, on any database.
 static PREPARED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
@@ -35,7 +36,6 @@ static PREPARED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 struct Ear {
     database: String,
     unit: Vec<String>,
-    of_signals: bool,
 }
 
 impl Ear {
@@ -43,12 +43,13 @@ impl Ear {
         let plain = without_values(&text);
         let (begins, ends) = (plain.starts_with("BEGIN"), ["COMMIT", "ROLLBACK"].contains(&plain));
         let inside = begins || !self.unit.is_empty();
-        self.of_signals |= text.starts_with("LISTEN ");
         self.unit.push(text);
         if !inside || ends {
             let unit = std::mem::take(&mut self.unit);
-            if !self.of_signals && !unit.iter().any(|text| text.contains(OF_TIMERS)) {
-                HEARD.lock().unwrap().extend(unit.into_iter().map(|text| (self.database.clone(), text)));
+            if !unit.iter().any(|text| text.contains(OF_TIMERS))
+                && let Some(heard) = HEARD.lock().unwrap().get_mut(&self.database)
+            {
+                heard.extend(unit);
             }
         }
     }
@@ -57,8 +58,8 @@ impl Ear {
 impl Instrumentation for Ear {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         match event {
-            InstrumentationEvent::StartEstablishConnection { url, .. } => url.clone_into(&mut self.database),
-            InstrumentationEvent::StartQuery { query, .. } => {
+            InstrumentationEvent::StartEstablishConnection { url, .. } => self.database = name_of(url),
+            InstrumentationEvent::StartQuery { query, .. } if HEARD.lock().unwrap().contains_key(&self.database) => {
                 self.hears(query.to_string().trim().to_owned());
             }
             InstrumentationEvent::CacheQuery { sql, .. } => {
@@ -74,25 +75,31 @@ fn without_values(text: &str) -> &str {
     text.split("-- binds").next().unwrap().trim()
 }
 
-/// What a server does by the clock of the machine falls into the middle of whatever a slow test asks for. After five
-/// quiet seconds it tries the connection that carries signals to other processes, after thirty it reads these keys.
+/// A database without the settings of a connection to it.
+fn name_of(url: &str) -> String {
+    url.split('?').next().unwrap().to_owned()
+}
+
+/// What a server does by the clock of the machine falls into the middle of whatever a slow test asks for: after thirty
+/// quiet seconds it reads these keys.
 const OF_TIMERS: &str = "signing_keys";
 
 /// What the threads of the database run by themselves, whatever is asked for: a connection is opened when its thread has
-/// its first unit.
-const OF_CONNECTIONS: [&str; 2] = ["PRAGMA ", "SET synchronous_commit"];
+/// its first unit, and one carries signals to other processes, and is tried after five quiet seconds.
+const OF_CONNECTIONS: [&str; 6] =
+    ["PRAGMA ", "SET synchronous_commit", "LISTEN ", "SELECT pg_backend_pid", "SELECT pg_notify", "SELECT 1 -- binds"];
 
 pub fn listen() {
     set_default_instrumentation(|| Some(Box::<Ear>::default())).unwrap();
 }
 
-/// The statements on the data of this app since it was last asked, without those of the background.
+/// The statements on the data of this app since it was last asked about, without those of the background.
 pub fn heard(app: &TestApp) -> Vec<String> {
     let ran = heard_on(&[&app.database.backend]);
     ran.iter().map(|text| without_values(text).to_owned()).collect()
 }
 
-/// The statements on the data and on the keyring of this app since it was last asked.
+/// The statements on the data and on the keyring of this app since it was last asked about.
 fn heard_everywhere(app: &TestApp) -> Vec<String> {
     heard_with_values(app).iter().map(|text| without_values(text).to_owned()).collect()
 }
@@ -105,17 +112,12 @@ pub fn heard_with_values(app: &TestApp) -> Vec<String> {
 
 fn heard_on(backends: &[&Backend]) -> Vec<String> {
     let name = |backend: &&Backend| match backend {
-        Backend::Sqlite(path) => path.to_str().unwrap().to_owned(),
-        Backend::Postgres(url) => url.clone(),
+        Backend::Sqlite(path) => name_of(path.to_str().unwrap()),
+        Backend::Postgres(url) => name_of(url),
     };
-    let own: Vec<String> = backends.iter().map(name).collect();
     let mut all = HEARD.lock().unwrap();
-    let (mine, others): (Vec<_>, _) = std::mem::take(&mut *all)
-        .into_iter()
-        .partition(|(database, _): &(String, String)| own.iter().any(|own| database.starts_with(own)));
-    *all = others;
-    let of_units = |text: &String| !OF_CONNECTIONS.iter().any(|begin| text.starts_with(begin));
-    mine.into_iter().map(|(_, text)| text).filter(of_units).collect()
+    let heard = backends.iter().map(name).flat_map(|database| std::mem::take(all.entry(database).or_default()));
+    heard.filter(|text| !OF_CONNECTIONS.iter().any(|begin| text.starts_with(begin))).collect()
 }
 
 /// Whether a statement only begins or ends a transaction or a part of one.
