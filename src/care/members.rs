@@ -105,7 +105,7 @@ pub fn update(
         changes::note_closed(tx, Closed::Member(clinic, account), live.now())?;
     }
     if before.admin() && (change.ended || !after.admin()) {
-        void_codes_of_admins(tx, &members)?;
+        store::delete_resets_at(tx, clinic)?;
     }
     if after.record() && !before.record() {
         telling::begin(tx, (clinic, account), (live.session(), live.now()))?;
@@ -217,7 +217,7 @@ pub fn leave(tx: &mut Tx<'_>, live: &Live<Staff>, clinic: Id<Clinic>) -> Result<
     let version = tx.version_after(member.version);
     store::update_member(tx, &Member { ended_at: Some(At(live.now())), version, ..member })?;
     if member.may().admin() {
-        void_codes_of_admins(tx, &members)?;
+        store::delete_resets_at(tx, clinic)?;
     }
     changes::note_closed(tx, Closed::Member(clinic, account), live.now())
 }
@@ -282,17 +282,9 @@ pub fn void_codes(tx: &mut Tx<'_>, account: Id<Account>, now: Timestamp) -> Resu
     proofs::void_of(tx, account, now)?;
     store::delete_resets(tx, &[account])?;
     for (clinic, _) in store::all_memberships(tx, account)?.iter().filter(|(_, may)| may.admin()) {
-        let members = store::list_members(tx, *clinic, None, i64::MAX)?;
-        void_codes_of_admins(tx, &members)?;
+        store::delete_resets_at(tx, *clinic)?;
     }
     Ok(())
-}
-
-/// Makes the codes void that admins have made for the members of a clinic, when one of its admins is an admin no longer
-/// and may have kept a code. Who has made one is not stored: the other admins make theirs again.
-fn void_codes_of_admins(tx: &mut Tx<'_>, members: &[Member]) -> Result<()> {
-    let accounts: Vec<Id<Account>> = members.iter().map(|member| member.account_id).collect();
-    store::delete_resets(tx, &accounts)
 }
 
 /// Lets an admin do `work` on the account of a member, and writes it as `act` into the log of the account.

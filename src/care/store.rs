@@ -28,7 +28,7 @@ pub use links::{
     hold_links_between, hold_links_of, insert_link, list_active_links, list_clinics_of, list_linked,
     list_links_of_patient, list_links_of_therapist, list_patients_at, list_roster, mark_active, mark_ended,
 };
-pub use resets::{ResetRow, delete_reset, delete_resets, find_reset, get_reset, insert_reset};
+pub use resets::{ResetRow, delete_reset, delete_resets, delete_resets_at, find_reset, get_reset, insert_reset};
 pub use transfers::{TransferRow, find_transfer, find_transfer_for, list_offered, put_transfer, update_transfer};
 
 use super::model::{Capabilities, LinkState};

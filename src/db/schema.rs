@@ -572,5 +572,5 @@ tables! {
 diesel::allow_tables_to_appear_in_same_query! {
     accounts, sessions, refresh_tokens, clinics, staff_members, invitations, patients, patient_settings, care_links,
     grants, grant_readers, grant_items, infusions, prompts, deliveries, devices, entries, exercise_responses,
-    assignments, changes,
+    assignments, changes, staff_resets,
 }

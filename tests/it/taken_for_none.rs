@@ -137,6 +137,37 @@ async fn a_code_of_an_admin_sets_no_passphrase_while_a_link_that_is_to_end_canno
     assert_eq!(ann.care_links().await[0]["state"], "ended");
 }
 
+/// Who was an admin may have kept a code, and knows the address.
+#[actix_web::test]
+async fn a_code_is_void_once_an_admin_is_none_any_more_though_its_member_could_not_be_read_then() {
+    let Clinic { app, admin, nurse: noor, .. } = Clinic::open().await;
+    let id = clinic_of(&admin).await;
+    let (members, leave) = (format!("/v1/clinics/{id}/members"), format!("/v1/clinics/{id}/leave"));
+    for (name, leaves, damage, mend) in [
+        ("Sam Idris", true, "version = version + 1", "version = version - 1"),
+        ("Una Gerst", false, "version = version + 1", "version = version - 1"),
+        ("Kim Sato", false, "ended_at = created_at", "ended_at = NULL"),
+    ] {
+        let other = app.staff(&admin, name, &["admin"]).await;
+        let reset = other.act(&format!("{members}/{}/credential-reset", noor.account));
+        let code = reset.send().await.ok().text("/code");
+        let set = |change: &str| {
+            let mut sql = Sql::open(&app.database.backend);
+            sql.run(&format!("UPDATE staff_members SET {change} WHERE account_id = {}", sql.id(&noor.account)));
+        };
+        set(damage);
+        if leaves {
+            other.act(&leave).send().await.no_content();
+        } else {
+            admin.act(&format!("{members}/{}/disable", other.account)).send().await.ok();
+        }
+        set(mend);
+        let body = json!({ "code": code, "email": "noor.haddad@example.org", "passphrase": "another river at dusk" });
+        app.post("/v1/auth/staff-reset", body).send().await.expect(422).refused("code_invalid");
+    }
+    again(&app, &noor.name).await;
+}
+
 /// An entry that a patient opened to a therapist and closed again.
 async fn closed_again(ann: &Person, theo: &Person, entry: &str) -> String {
     let own = ann.opens(entry, &["text"], theo).await;

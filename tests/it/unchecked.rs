@@ -58,6 +58,8 @@ const UNCHECKED: &[(&str, &str, &str, &str)] = &[
     ("care/store/covers.rs", "update_cover_telling", "covers", "the same"),
     ("care/store/resets.rs", "delete_reset", "staff_resets", "takes away; find_reset reads the row before"),
     ("care/store/resets.rs", "delete_resets", "staff_resets", "takes away"),
+    ("care/store/resets.rs", "delete_resets_at", "staff_resets", "takes away"),
+    ("care/store/resets.rs", "delete_resets_at", "staff_members", "the same, also of those whose rows do not fit"),
     ("care/store/emergencies.rs", "hold_emergency", "emergencies", "only locks; find_emergency reads the row"),
     ("care/store/clinics.rs", "count_members", "staff_members", "a limit"),
     ("care/store/clinics.rs", "hold_some_members", "staff_members", "only locks; memberships reads the rows"),

@@ -4,9 +4,9 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 
 use crate::authentic;
-use crate::db::schema::staff_resets;
+use crate::db::schema::{staff_members, staff_resets};
 use crate::db::{At, Stored, Tx, columns};
-use crate::kernel::id::{Account, StaffReset};
+use crate::kernel::id::{Account, Clinic, StaffReset};
 use crate::kernel::{Error, Id, Result};
 
 authentic! {
@@ -63,5 +63,15 @@ pub fn delete_reset(tx: &mut Tx<'_>, code_hash: &[u8]) -> Result<bool> {
 pub fn delete_resets(tx: &mut Tx<'_>, accounts: &[Id<Account>]) -> Result<()> {
     let own = staff_resets::table.filter(staff_resets::account_id.eq_any(accounts.to_vec()));
     diesel::delete(own).execute(tx.conn())?;
+    Ok(())
+}
+
+/// Deletes the resets of a clinic's members, present and former, when one of its admins is an admin no longer and may
+/// have kept a code. Who has made a code is not stored: the other admins make theirs again. A member whose row does not
+/// fit its MAC is not left out, whatever the row says: the code would work again once the row is mended.
+pub fn delete_resets_at(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<()> {
+    let members = staff_members::table.filter(staff_members::clinic_id.eq(clinic)).select(staff_members::account_id);
+    let theirs = staff_resets::table.filter(staff_resets::account_id.eq_any(members));
+    diesel::delete(theirs).execute(tx.conn())?;
     Ok(())
 }
