@@ -235,10 +235,14 @@ async fn serve(mut settings: Settings) -> Result<()> {
     let answered = until_asked_to_stop(running, move || streams.end_streams()).await.map_err(io);
     worker.stop().await;
     stop_metrics(metrics).await;
-    // Which keys no unit has used is known to this process alone.
+    close(&server).await;
+    answered
+}
+
+/// Destroys the keys that no unit has used, which only this process knows of, and closes the server.
+async fn close(server: &Server) {
     server.state.vault.tend().await;
     server.close();
-    answered
 }
 
 /// Opens the address of `/metrics`, if it is another than that of the operations.
@@ -299,7 +303,7 @@ async fn create_clinic(config: Config, name: &str, one_person: bool) -> Result<(
     let (may, url) = (if one_person { Capabilities::ALL } else { Capabilities::ADMIN_ONLY }, config.public_url.clone());
     let server = Server::open(config, Clock::System, Entropy::System).await?;
     let made = operator::create_clinic(&server.state, name, may).await;
-    server.close();
+    close(&server).await;
     let NewClinic { clinic, code, expires_at } = made?;
     print(&format!(
         r#"clinic {clinic} is there. This makes its first admin; it works once, until {expires_at}. Put in your own words:
@@ -320,7 +324,7 @@ async fn fill_demo(settings: Settings, how: DemoOptions) -> Result<()> {
     let (now, url) = (how.now.map_or_else(|| Clock::System.now(), seconds), config.public_url.clone());
     let server = Server::open(config, Clock::manual(demo::beginning(now)), demo::entropy(how.seed)).await?;
     let filled = demo::fill(&server, now).await;
-    server.close();
+    close(&server).await;
     print(&filled?.guide(&url))
 }
 
@@ -363,9 +367,7 @@ async fn work(settings: Settings) -> Result<()> {
     tracing::info!("stopping: the round under way is finished first");
     worker.stop().await;
     stop_metrics(metrics).await;
-    // Which keys no unit has used is known to this process alone.
-    server.state.vault.tend().await;
-    server.close();
+    close(&server).await;
     Ok(())
 }
 

@@ -34,11 +34,13 @@ pub async fn create_clinic(state: &State, name: Text<120>, may: Capabilities) ->
     let now = state.clock.now();
     let (clinic, id): (Id<Clinic>, Id<Invitation>) = (state.entropy.id(now), state.entropy.id(now));
     let keys = state.vault.create(clinic.uuid(), &[Purpose::Clinic], now).await?;
+    let guard = state.vault.guard(clinic.uuid(), &[Purpose::Clinic]);
     let wish = (clinic, Invitee::Staff(may), &InvitationDoc::default());
     let invitation = seal(&state.vault, &keys, id, wish, now)?;
     let (vault, doc, expires_at) = (state.vault.clone(), ClinicDoc { name }, invitation.expires_at);
     let unit = state.db.write(move |tx| {
         let sealed = keys.seal_json(Purpose::Clinic, &clinic_place(clinic, tx.first_version()), &doc)?;
+        guard.begin_use();
         insert_clinic(tx, clinic, &sealed, now)?;
         insert_invitation(tx, OPERATOR, &invitation, now)?;
         vault.keep(tx, &keys)

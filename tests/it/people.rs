@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use afterglow::care::model::Capabilities;
+use afterglow::kernel::{Error, Text};
+use afterglow::onboarding::operator::create_clinic;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -46,6 +49,23 @@ async fn the_operator_makes_another_clinic_and_its_first_admin_joins_with_the_pr
         .await
         .expect(422)
         .refused("code_invalid");
+}
+
+#[actix_web::test]
+async fn a_clinic_that_the_operator_cannot_make_while_the_server_stops_leaves_no_keys_behind() {
+    let app = TestApp::start().await;
+    let state = &app.server.state;
+    let mut keyring = Sql::open(&state.config.vault().keyring());
+    let mut keys = || keyring.rows::<Count>("SELECT count(*) AS n FROM wrapped_keys")[0].n;
+    let create = async || create_clinic(state, Text::parse("Hillside Clinic").unwrap(), Capabilities::ADMIN_ONLY).await;
+    let before = keys();
+    create().await.unwrap();
+    state.vault.tend().await;
+    assert_eq!(keys(), before + 1, "those of a clinic that is there stay");
+    state.db.close();
+    assert!(matches!(create().await, Err(Error::Unavailable(_))));
+    state.vault.tend().await;
+    assert_eq!(keys(), before + 1);
 }
 
 #[actix_web::test]
