@@ -116,7 +116,7 @@ pub struct PendingAccount {
     profile: Vec<u8>,
     credential: Vec<u8>,
     keys: Vec<Keys>,
-    /// The guards that have the keys destroyed if no unit begins to insert it.
+    /// The guards that have the keys destroyed if no unit inserts it.
     guards: Vec<KeyGuard>,
 }
 
@@ -172,12 +172,13 @@ pub async fn draft(
     Ok(PendingAccount { id, patient, row, profile, credential, keys: all, guards })
 }
 
-/// Inserts a drafted account. Its keys may be cached once that is durable. `None` when its address is taken.
+/// Inserts a drafted account. Its keys stay, and may be cached once that is durable. `None` when its address is taken:
+/// then the unit has not used them.
 pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &PendingAccount) -> Result<Option<Id<Account>>> {
-    draft.guards.iter().for_each(KeyGuard::begin_use);
     if !store::insert_account(tx, &draft.row, &draft.profile, &draft.credential)? {
         return Ok(None);
     }
+    draft.guards.iter().for_each(KeyGuard::begin_use);
     for keys in &draft.keys {
         vault.keep(tx, keys)?;
     }

@@ -33,8 +33,8 @@ impl fmt::Debug for KeyGuard {
 }
 
 impl KeyGuard {
-    /// Notes, before a unit stores what is sealed under the keys, that they stay: whether that unit becomes durable may
-    /// never be known.
+    /// Notes, in a unit that stores what is sealed under the keys, that they stay: whether it becomes durable may never
+    /// be known.
     pub fn begin_use(&self) {
         self.is_used.store(true, Ordering::Release);
     }

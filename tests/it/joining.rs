@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use afterglow::identity::{AccountKind, Email, Passphrase, Profile, actions};
+use afterglow::kernel::Text;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -346,4 +348,25 @@ async fn an_admin_sees_the_invitations_of_staff_and_a_therapist_their_own() {
     assert_eq!(second.body.get("next_cursor"), None);
     let stolen = clinic.therapist.get(&format!("/v1/invitations?limit=2&cursor={next}")).send().await;
     stolen.expect(422).refused("invalid");
+}
+
+#[actix_web::test]
+async fn an_account_whose_address_somebody_takes_first_leaves_no_keys_behind() {
+    let Clinic { app, .. } = Clinic::open().await;
+    let state = &app.server.state;
+    state.vault.tend().await;
+    let mut keyring = Sql::open(&state.config.vault().keyring());
+    let mut keys = || keyring.rows::<Count>("SELECT count(*) AS n FROM wrapped_keys")[0].n;
+    let before = keys();
+    // Ann has the address by the time at which the account is stored.
+    let address = Email::parse("ann.walker@example.org").unwrap();
+    let profile = Profile::new(Text::parse("Another Walker").unwrap(), address);
+    let passphrase = Passphrase::typed(PASSPHRASE.to_owned());
+    let draft = actions::draft(state, &app.server.passwords, AccountKind::Patient, &profile, passphrase, app.now());
+    let (draft, vault) = (draft.await.unwrap(), state.vault.clone());
+    assert!(keys() > before);
+    let stored = state.db.write(move |tx| actions::insert(tx, &vault, &draft)).await.unwrap();
+    assert!(stored.is_none());
+    state.vault.tend().await;
+    assert_eq!(keys(), before);
 }
