@@ -264,7 +264,7 @@ impl Round {
         let outcomes = Arc::new(outcomes);
         let sent = match self.write(Arc::clone(&outcomes)).await {
             Ok(()) => outcomes.count_sent(),
-            Err(error @ (Error::Unavailable(_) | Error::StorageFull)) => return Err(error),
+            Err(error) if error.is_outage_for_all() => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "deliveries cannot be noted at once; those of each patient are noted apart");
                 self.store_apart(&outcomes).await?

@@ -15,7 +15,7 @@ use crate::care::write_scope::WriteScope;
 use crate::changes::{self, Bytes};
 use crate::db::{Backend, Tx};
 use crate::kernel::id::Patient;
-use crate::kernel::{Error, Id, Result};
+use crate::kernel::{Id, Result};
 use crate::prompts::store::{self as prompts, Mark};
 use crate::state::State;
 use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun, keys_of};
@@ -105,7 +105,7 @@ impl MarkDue {
             left -= at_once;
             if let Some(error) = failed {
                 // The units of single patients would meet that, too.
-                if matches!(error, Error::Unavailable(_) | Error::StorageFull) {
+                if error.is_outage_for_all() {
                     return Err(error);
                 }
                 tracing::warn!(%error, "a batch of due prompts cannot be marked; each patient's are marked apart");

@@ -139,13 +139,18 @@ impl Error {
 
     /// Whether it is a fault of the server and no refusal: sent again, the same request may succeed.
     pub const fn is_fault(&self) -> bool {
-        matches!(self, Self::Transient(_) | Self::Internal(_) | Self::Unavailable(_) | Self::StorageFull)
+        matches!(self, Self::Internal(_)) || self.is_outage()
     }
 
     /// Whether others would meet it, too: the server can do nothing of the kind just now. [`Error::Transient`] may also
     /// be met by one subject alone, as a deadlock.
     pub const fn is_outage(&self) -> bool {
-        matches!(self, Self::Transient(_) | Self::Unavailable(_) | Self::StorageFull)
+        matches!(self, Self::Transient(_)) || self.is_outage_for_all()
+    }
+
+    /// Whether others would meet it in any case: it is an outage, and cannot be a deadlock of one subject.
+    pub const fn is_outage_for_all(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::StorageFull)
     }
 
     /// Makes a conflict that names no object.
