@@ -17,7 +17,7 @@
 //!
 //! Order of checks: authenticate, proofs, open, names in the query, replay record, body and preconditions. A denial and
 //! an absence run the same statements, fetch no keys, and give the same 404. A refusal of staff of one of the patient's
-//! clinics leaves a trace in the patient's log, once an hour for each person.
+//! clinics leaves a trace in the patient's log, once an hour for each person (`admission`).
 //!
 //! `Door<ViewAs>` opens the access that the therapist would get, in a unit of the patient's that only reads: the same
 //! code serves both, and nobody's log, receipts or feed tell of it.
@@ -31,21 +31,19 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 use jiff::Timestamp;
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::access::{Access, Read, Write};
-use super::policy::Relations;
+use super::admission::Parts;
 pub use super::policy::{Care, Clinical, Granted, Own, Policy, Records, Shared, Team, Urgent, ViewAs};
 use super::prepared::{self, Basis, Reading};
 use super::store;
-use crate::audit::{self, Record as AuditRecord, Subject};
 use crate::db::{Db, Tx};
 use crate::http::{ChangeResult, Command, Listing, PatientRef, Preconditions, Reply, Request, whole_list};
 use crate::idempotency::{self, Outcome};
-use crate::identity::{self, AccountKind, AccountPolicy as _, Caller, Directory, key_of};
+use crate::identity::{Caller, Directory, key_of};
 use crate::kernel::id::{Account, Patient, Session};
 use crate::kernel::page::{CursorKey, PageRequest};
-use crate::kernel::{Code, Error, FieldError, Id, Result};
+use crate::kernel::{Error, FieldError, Id, Result};
 use crate::state::State;
 use crate::vault::Keys;
 
@@ -59,147 +57,6 @@ impl<L> std::fmt::Debug for Door<L> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Door({:?})", self.parts.patient)
     }
-}
-
-/// The parts of a request that the unit needs.
-struct Parts {
-    caller: Caller,
-    /// `None` for staff who said `me`.
-    patient: Option<Id<Patient>>,
-    owner: bool,
-    /// The therapist in whose place the patient looks, if the address names one.
-    reader: Option<Id<Account>>,
-    /// Whether the caller works at a clinic with a link to the patient.
-    met: bool,
-    keys: Option<Keys>,
-    state: Arc<State>,
-}
-
-impl Parts {
-    /// Opens an access, for the patient also in the place of a `reader`. `None` is a refusal that has left its trace
-    /// and must be committed.
-    fn open<L: Policy, A>(
-        &self,
-        tx: &mut Tx<'_>,
-        act: &'static str,
-        reader: Option<Id<Account>>,
-    ) -> Result<Option<Access<A>>> {
-        let access = self.admit::<L, A>(tx, reader)?;
-        if access.is_none() {
-            self.trace_refusal(tx, act)?;
-        }
-        Ok(access)
-    }
-
-    /// Opens an access as [`Parts::open`] does. `None` is a refusal that is yet to leave its trace.
-    fn admit<L: Policy, A>(&self, tx: &mut Tx<'_>, reader: Option<Id<Account>>) -> Result<Option<Access<A>>> {
-        let live = self.caller.live(tx)?;
-        if !L::For::admits(live.kind()) {
-            return Err(Error::Forbidden(Code::Forbidden));
-        }
-        L::NEED.check(live.proofs(), live.now())?;
-        let patient = self.patient.ok_or(Error::Forbidden(Code::Forbidden))?;
-        let owner = live.patient() == Some(patient);
-        // A patient has to do with no other: whether there is one is not looked up.
-        let strange = live.kind() != AccountKind::Staff;
-        // Nor is one whom the caller has nothing to do with: the same statement runs, and finds nobody.
-        let asked = if self.met { patient } else { Id::from_uuid(Uuid::nil()) };
-        let (known, who, now) = (owner || strange, live.account(), live.now());
-        let in_place_of = reader.filter(|_| owner);
-        let links = match in_place_of {
-            Some(reader) => links_of_reader(tx, patient, reader)?,
-            None if known => Vec::new(),
-            None => store::relations(tx, asked, who)?,
-        };
-        // Who looks in the place of another is not admitted as themself.
-        let as_self = owner && reader.is_none();
-        let mut role = L::admits(&Relations { owner: as_self, links: &links, covers: &[], emergencies: &[] });
-        // Whom a link lets in is not asked for more: every policy looks for these roles last.
-        if role.is_none() {
-            let reader = in_place_of.map(|reader| known_reader(&links, reader));
-            let stands_in = reader.or_else(|| (!known).then_some(who)).filter(|_| L::BY_COVER);
-            let covers = stands_in.map_or_else(|| Ok(Vec::new()), |who| store::list_covered(tx, who, now))?;
-            let emergencies =
-                if known || !L::BY_EMERGENCY { Vec::new() } else { store::list_in_emergency(tx, asked, who, now)? };
-            role = L::admits(&Relations { owner: as_self, links: &links, covers: &covers, emergencies: &emergencies });
-        }
-        match role {
-            // Told to those alone for whom the door would open.
-            Some(_) if reader.is_none() && !live.proofs().has_factor && links.iter().any(|link| link.asks_factor) => {
-                Err(Error::Forbidden(Code::SecondFactorMissing))
-            }
-            Some(role) => {
-                let actor = (live.account(), live.session());
-                let access = Access::opened(patient, role, actor, self.keys.clone(), live.now());
-                Ok(Some(access.proved(*live.proofs())))
-            }
-            None if links.is_empty() || owner => Err(Error::NotFound),
-            None => Ok(None),
-        }
-    }
-
-    /// Leaves the trace of a refusal, once an hour for each person.
-    fn trace_refusal(&self, tx: &mut Tx<'_>, act: &'static str) -> Result<()> {
-        let (Some(keys), Some(patient)) = (&self.keys, self.patient) else { return Ok(()) };
-        let (who, now) = (self.caller.account(), self.caller.now());
-        if audit::refused_since(tx, patient, who, hour_of(now))? {
-            return Ok(());
-        }
-        let record = AuditRecord { act: act.to_owned(), role: "staff".to_owned(), refused: true, ids: Vec::new() };
-        let subject = Subject::Patient(patient);
-        // No session: such rows are found as refusals without opening them.
-        audit::append(tx, &self.state.vault, keys, subject, Some(who), None, now, &record)
-    }
-
-    /// Does `f`. For callers other than the patient, a 404 undoes `f` and leaves the trace of a refusal, which must be
-    /// committed.
-    fn attempt<A, T>(
-        &self,
-        tx: &mut Tx<'_>,
-        act: &'static str,
-        access: &Access<A>,
-        f: impl FnOnce(&mut Tx<'_>) -> Result<T>,
-    ) -> Result<Result<T>> {
-        if access.is_owner() {
-            return f(tx).map(Ok);
-        }
-        match tx.attempt(f)? {
-            Err(Error::NotFound) => {
-                self.trace_refusal(tx, act)?;
-                Ok(Err(Error::NotFound))
-            }
-            done => done.map(Ok),
-        }
-    }
-
-    /// Writes the audit row of an access; none for the patient.
-    fn trace<A>(&self, tx: &mut Tx<'_>, act: &'static str, access: &Access<A>) -> Result<()> {
-        if self.owner {
-            return Ok(());
-        }
-        let record = AuditRecord {
-            act: act.to_owned(),
-            role: access.role().name().to_owned(),
-            refused: false,
-            ids: access.returned(),
-        };
-        let (account, session) = access.actor().unzip();
-        let subject = Subject::Patient(access.patient());
-        audit::append(tx, &self.state.vault, access.keys()?, subject, account, session, access.now(), &record)
-    }
-}
-
-/// Finds the relations by which a therapist would be admitted now; none for one who is not there or was disabled.
-fn links_of_reader(tx: &mut Tx<'_>, patient: Id<Patient>, reader: Id<Account>) -> Result<Vec<store::Relation>> {
-    let links = store::relations_as_read(tx, patient, reader)?;
-    let enabled = identity::is_enabled(tx, known_reader(&links, reader))?;
-    Ok(if enabled { links } else { Vec::new() })
-}
-
-/// Returns the id by which the account of a reader is looked up: the nil id, which no account has, for a reader without
-/// `links` to the patient. Both run the same statements, so the time does not tell whether there is such an account.
-fn known_reader(links: &[store::Relation], reader: Id<Account>) -> Id<Account> {
-    if links.is_empty() { Id::from_uuid(Uuid::nil()) } else { reader }
 }
 
 /// Whether the caller works at a clinic with a link to the patient. The unit still decides on access.
@@ -224,11 +81,6 @@ where
     let mut held = f.lock().unwrap_or_else(PoisonError::into_inner);
     let f: &mut F = &mut held;
     f(tx, access)
-}
-
-fn hour_of(now: Timestamp) -> Timestamp {
-    let second = now.as_second();
-    Timestamp::from_second(second - second.rem_euclid(3600)).unwrap_or(now)
 }
 
 impl<L: Policy> Door<L> {

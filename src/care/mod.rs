@@ -23,6 +23,7 @@
 //! `care_links_clinic`).
 
 pub mod access;
+mod admission;
 pub mod clinics;
 pub mod closing;
 mod cover_notices;

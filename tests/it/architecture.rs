@@ -74,6 +74,7 @@ const KINDS: &[(&str, &str)] = &[
     ("account/operator.rs", "actions"),
     ("calendar/ics.rs", "model"),
     ("care/access.rs", "store"),
+    ("care/admission.rs", "actions"),
     ("care/clinics.rs", "actions"),
     ("care/closing.rs", "actions"),
     ("care/cover_notices.rs", "actions"),
