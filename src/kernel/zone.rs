@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::zone_data;
@@ -46,6 +46,17 @@ impl Zone {
         self.0.iana_name().unwrap_or("UTC")
     }
 
+    /// Returns the place that the zone is named for, such as `New York`. Zones such as `UTC` and `Etc/GMT+5` have none.
+    pub fn place(&self) -> Option<String> {
+        let (area, place) = self.name().rsplit_once('/')?;
+        (area != "Etc").then(|| place.replace('_', " "))
+    }
+
+    /// Returns the offset from UTC in this zone.
+    pub fn offset(&self, at: Timestamp) -> Offset {
+        self.0.to_offset(at)
+    }
+
     /// Returns the local time in this zone.
     pub fn local(&self, at: Timestamp) -> DateTime {
         self.0.to_datetime(at)
@@ -68,7 +79,7 @@ impl Zone {
     /// (clocks go back) is the first of the two.
     pub fn instant(&self, date: Date, time: Time) -> Timestamp {
         let local = date.to_datetime(time);
-        let at = |offset: jiff::tz::Offset| offset.to_timestamp(local).unwrap_or(Timestamp::MAX);
+        let at = |offset: Offset| offset.to_timestamp(local).unwrap_or(Timestamp::MAX);
         match self.0.to_ambiguous_timestamp(local).offset() {
             AmbiguousOffset::Unambiguous { offset } => at(offset),
             AmbiguousOffset::Fold { before, .. } => at(before),
@@ -111,6 +122,19 @@ mod tests {
         let unset = ["Etc/Unknown", "etc/unknown", "Factory", "FACTORY", "localtime", "posixrules", "", "Mars/Olympus"];
         for unset in unset {
             assert!(Zone::parse(unset).is_err(), "{unset}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_named_for_a_place_or_for_none() {
+        for (name, place) in [
+            ("Europe/Berlin", Some("Berlin")),
+            ("America/Argentina/Buenos_Aires", Some("Buenos Aires")),
+            ("Etc/GMT+5", None),
+            ("UTC", None),
+            ("EST5EDT", None),
+        ] {
+            assert_eq!(Zone::parse(name).unwrap().place().as_deref(), place, "{name}");
         }
     }
 }

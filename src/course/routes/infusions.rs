@@ -41,8 +41,8 @@ fn show<A>(tx: &mut Tx<'_>, access: &Access<A>, outcome: Outcome<InfusionRow>) -
 fn view<L: Policy>(door: &Door<L>, row: &InfusionRow, settings: &Settings) -> Result<InfusionView> {
     let stored = row.open(door.keys()?, door.patient()?)?;
     let zone = settings.zone_at(stored.doc.ended_at.unwrap_or(stored.updated_at));
-    let reader = if door.is_owner() { TextLanguage::of(&settings.locale) } else { TextLanguage::English };
-    Ok(InfusionView::of(stored, &zone, reader))
+    let patient = door.is_owner().then(|| TextLanguage::of(&settings.locale));
+    Ok(InfusionView::of(stored, &zone, patient))
 }
 
 fn open<L: Policy>(door: &Door<L>, (row, settings): &SealedInfusion) -> Result<InfusionView> {

@@ -11,6 +11,8 @@ use crate::kernel::locale::TextLanguage;
 /// The advice in English, with the place of the earliest time in it.
 const DRIVING: &str =
     "Please do not drive before {when}, and not before a night's sleep. Your clinic may ask for longer.";
+/// What follows a time by the clock of a place.
+const PLACE: &str = " {place} time";
 /// The local time of the morning after.
 pub const MORNING: Time = Time::constant(6, 0, 0, 0);
 
@@ -23,17 +25,23 @@ pub const fn driving_advice(language: TextLanguage) -> &'static str {
     }
 }
 
-/// Returns the advice on driving after an infusion that ended at `end`: a day and a night have to pass. Whichever is
-/// later counts, the hours or the morning after. Words, no time to count down.
-pub fn driving(params: &WindowParams, end: Timestamp, zone: &Zone, language: TextLanguage) -> Option<String> {
+/// Returns the advice on driving after an infusion that ended at `end`, when the patient was in `zone`: a day and a
+/// night have to pass. Whichever is later counts, the hours or the morning after. Words, no time to count down.
+///
+/// They say by which clock the time is: the patient may read them in another zone, also from an answer that the phone
+/// has kept. `patient` is the patient's language. Staff (`None`) read English and the offset without the place, which
+/// would tell them in which zone the patient is.
+pub fn driving(params: &WindowParams, end: Timestamp, zone: &Zone, patient: Option<TextLanguage>) -> Option<String> {
     let morning = zone.instant(zone.date(end).tomorrow().ok()?, MORNING);
     let until = end.checked_add(params.no_driving()).ok()?.max(morning);
-    let at = zone.local(until);
-    let when = match language {
-        TextLanguage::English => at.strftime("%A %-d %B, %H:%M").to_string(),
-        TextLanguage::German => german::when(at),
-        TextLanguage::Spanish => spanish::when(at),
+    let (at, language) = (zone.local(until), patient.unwrap_or(TextLanguage::English));
+    let (time, place) = match language {
+        TextLanguage::English => (at.strftime("%A %-d %B, %H:%M").to_string(), PLACE),
+        TextLanguage::German => (german::when(at), german::PLACE),
+        TextLanguage::Spanish => (spanish::when(at), spanish::PLACE),
     };
+    let place = patient.and(zone.place()).map(|name| place.replace("{place}", &name)).unwrap_or_default();
+    let when = format!("{time}{place} (UTC{})", zone.offset(until));
     Some(driving_advice(language).replace("{when}", &when))
 }
 
@@ -41,22 +49,45 @@ pub fn driving(params: &WindowParams, end: Timestamp, zone: &Zone, language: Tex
 mod tests {
     use super::*;
 
+    fn told(end: &str, zone: &str, patient: Option<TextLanguage>) -> String {
+        driving(WindowParams::shipped(), end.parse().unwrap(), &Zone::parse(zone).unwrap(), patient).unwrap()
+    }
+
     #[test]
     fn nobody_drives_before_a_day_and_a_night_have_passed() {
-        let berlin = Zone::parse("Europe/Berlin").unwrap();
-        let told = |end: &str, language| driving(WindowParams::shipped(), end.parse().unwrap(), &berlin, language);
-        let said = |end: &str| told(end, TextLanguage::English).unwrap();
-        let words = said("2026-03-10T09:40:00Z");
-        assert!(words.contains("before Wednesday 11 March, 10:40, and not before a night's sleep"), "{words}");
-        // The clocks go forward in the night: the hours count.
-        let words = said("2026-03-28T09:40:00Z");
-        assert!(words.contains("Sunday 29 March, 11:40"), "{words}");
-        let words = told("2026-03-28T09:40:00Z", TextLanguage::German).unwrap();
+        let said = |end: &str, language| told(end, "Europe/Berlin", Some(language));
+        let words = said("2026-03-10T09:40:00Z", TextLanguage::English);
         assert!(
-            words.contains("nicht vor Sonntag, 29. März, 11:40 Uhr ans Steuer, und nicht, bevor du eine Nacht"),
+            words.contains("before Wednesday 11 March, 10:40 Berlin time (UTC+01), and not before a night's sleep"),
             "{words}"
         );
-        let words = told("2026-12-31T09:05:00Z", TextLanguage::Spanish).unwrap();
-        assert!(words.contains("antes del viernes 1 de enero, 10:05, ni antes de haber dormido"), "{words}");
+        // The clocks go forward in the night: the hours count.
+        let words = said("2026-03-28T09:40:00Z", TextLanguage::English);
+        assert!(words.contains("Sunday 29 March, 11:40 Berlin time (UTC+02)"), "{words}");
+        let words = said("2026-03-28T09:40:00Z", TextLanguage::German);
+        assert!(
+            words.contains("vor Sonntag, 29. März, 11:40 Uhr Ortszeit Berlin (UTC+02) ans Steuer, und nicht, bevor du"),
+            "{words}"
+        );
+        let words = said("2026-12-31T09:05:00Z", TextLanguage::Spanish);
+        assert!(
+            words.contains("antes del viernes 1 de enero, 10:05, hora de Berlin (UTC+01), ni antes de haber dormido"),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn a_patient_anywhere_reads_by_which_clock_they_do_not_drive_and_staff_read_only_its_offset() {
+        for (zone, patient, staff) in [
+            ("America/New_York", "10:00 New York time (UTC-04), and", "10:00 (UTC-04), and"),
+            ("Asia/Kolkata", "19:30 Kolkata time (UTC+05:30), and", "19:30 (UTC+05:30), and"),
+            ("Etc/GMT+5", "09:00 (UTC-05), and", "09:00 (UTC-05), and"),
+            ("UTC", "14:00 (UTC+00), and", "14:00 (UTC+00), and"),
+        ] {
+            for (reader, time) in [(Some(TextLanguage::English), patient), (None, staff)] {
+                let words = told("2026-03-10T14:00:00Z", zone, reader);
+                assert!(words.contains(&format!("before Wednesday 11 March, {time}")), "{words}");
+            }
+        }
     }
 }

@@ -7,6 +7,8 @@ use super::phase::Phase;
 /// The advice on driving, with the place of the earliest time in it.
 pub(super) const DRIVING: &str = "Bitte setz dich nicht vor {when} ans Steuer, und nicht, bevor du eine Nacht geschlafen hast. \
      Deine Klinik kann um mehr Zeit bitten.";
+/// What follows a time by the clock of a place.
+pub(super) const PLACE: &str = " Ortszeit {place}";
 
 pub(super) const fn label(phase: Phase) -> &'static str {
     match phase {

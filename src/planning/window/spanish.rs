@@ -7,6 +7,8 @@ use super::phase::Phase;
 /// The advice on driving, with the place of the earliest time in it.
 pub(super) const DRIVING: &str = "Por favor, no conduzcas antes del {when}, ni antes de haber dormido una noche. \
      Tu clínica puede pedirte que esperes más.";
+/// What follows a time by the clock of a place.
+pub(super) const PLACE: &str = ", hora de {place}";
 
 pub(super) const fn label(phase: Phase) -> &'static str {
     match phase {

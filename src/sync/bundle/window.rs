@@ -64,12 +64,16 @@ struct PrepHours {
     end_h: f64,
 }
 
-/// The advice on driving after a completed infusion: `{when}` is the later of two instants, where the patient is.
+/// The advice on driving after a completed infusion: `{when}` is the later of two instants, by the clock of the zone in
+/// which the patient was when it ended, also if they have moved since.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BundleDriving)]
 struct DrivingAdvice {
-    /// The text. The server writes `{when}` as `Wednesday 11 March, 10:40`, in German `Mittwoch, 11. März, 10:40 Uhr`, in
-    /// Spanish `miércoles 11 de marzo, 10:40`.
+    /// The text. The server writes `{when}` as `Wednesday 11 March, 10:40 Berlin time (UTC+01)`, in German
+    /// `Mittwoch, 11. März, 10:40 Uhr Ortszeit Berlin (UTC+01)`, in Spanish
+    /// `miércoles 11 de marzo, 10:40, hora de Berlin (UTC+01)`. The place is the last part of the zone's name, with a
+    /// space for `_`; zones of no place (without `/`, or `Etc/…`) have the offset only: `10:40 (UTC+00)`. The offset is
+    /// the one at that time, with its minutes if there are any: `UTC+05:30`.
     text: &'static str,
     /// The hours after the end of the infusion: the first instant.
     #[schema(example = 24.0)]
