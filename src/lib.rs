@@ -125,8 +125,9 @@
 //!
 //! Background work is a file beside the slice whose rows it works on, which implements [`tasks::Task`] (or is a
 //! [`tasks::Clearing`]) and names the column of its due time, with an index that begins with it. `app::tasks`
-//! has the list. What may fail for one patient, account, cover or clinic goes through a [`tasks::PutOff`], so that the
-//! others do not wait for it; statements that find due work leave out what is put off (`tests/it/put_off.rs`).
+//! has the list. What may fail for one patient, account, cover or clinic goes through the [`tasks::PutOff`] of the
+//! round, so that the others do not wait for it; statements that find due work leave out what is put off
+//! (`tests/it/put_off.rs`).
 //! `tests/it/tasks.rs` fails until a test looks into the table after a round.
 
 pub mod kernel;

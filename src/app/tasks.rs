@@ -8,36 +8,36 @@ use crate::kernel::Result;
 use crate::schedule::FollowClinics;
 use crate::schedule::horizon::Horizon;
 use crate::state::State;
-use crate::tasks::{Task as _, Tasks};
+use crate::tasks::{ListedTask, Task as _, Tasks};
 use crate::{audit, care, exercises, feed, idempotency, identity, journal, letters, sync};
 
 /// Returns the tasks of a server that delivers by `channel`, in the order in which a round does them.
 pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
     vec![
-        Box::new(MarkDue::by(channel.name())),
-        Box::new(Deliver::by(channel)),
-        Box::new(letters::NotifyOwners::default()),
-        Box::new(letters::SendLetters),
-        Box::new(FollowClinics::default()),
-        Box::new(Horizon::default()),
-        Box::new(care::grants::EndExpired::default()),
-        Box::new(care::grants::TellBegun::default()),
-        Box::new(care::TellPatients::default()),
-        Box::new(care::TellCovered::default()),
-        Box::new(audit::Anchoring),
-        Box::new(sync::renewal::DataAnchoring),
-        Box::new(idempotency::clearing::TASK),
-        Box::new(identity::clearing::TASK),
-        Box::new(identity::clearing::SPENT),
-        Box::new(identity::clearing::FAILURES),
-        Box::new(identity::clearing::CEREMONIES),
-        Box::new(letters::clearing::TASK),
-        Box::new(letters::clearing::PROOFS),
-        Box::new(journal::purge::task()),
-        Box::new(exercises::purge::task()),
-        Box::new(sync::clearing::TASK),
-        Box::new(feed::backlog::Follow::default()),
-        Box::new(feed::clearing::TASK),
+        ListedTask::of(MarkDue::by(channel.name())),
+        ListedTask::of(Deliver::by(channel)),
+        ListedTask::of(letters::NotifyOwners),
+        ListedTask::of(letters::SendLetters),
+        ListedTask::of(FollowClinics),
+        ListedTask::of(Horizon),
+        ListedTask::of(care::grants::EndExpired),
+        ListedTask::of(care::grants::TellBegun),
+        ListedTask::of(care::TellPatients),
+        ListedTask::of(care::TellCovered),
+        ListedTask::of(audit::Anchoring),
+        ListedTask::of(sync::renewal::DataAnchoring),
+        ListedTask::of(idempotency::clearing::TASK),
+        ListedTask::of(identity::clearing::TASK),
+        ListedTask::of(identity::clearing::SPENT),
+        ListedTask::of(identity::clearing::FAILURES),
+        ListedTask::of(identity::clearing::CEREMONIES),
+        ListedTask::of(letters::clearing::TASK),
+        ListedTask::of(letters::clearing::PROOFS),
+        ListedTask::of(journal::purge::task()),
+        ListedTask::of(exercises::purge::task()),
+        ListedTask::of(sync::clearing::TASK),
+        ListedTask::of(feed::backlog::Follow),
+        ListedTask::of(feed::clearing::TASK),
     ]
 }
 
@@ -46,7 +46,7 @@ pub fn tasks<'c>(channel: impl Channel + 'c) -> Tasks<'c> {
 pub fn worker_tasks<'c>(state: &State, channel: impl Channel + 'c) -> Tasks<'c> {
     let mut list = tasks(channel);
     if !state.config.sends_letters() {
-        list.retain(|task| task.name() != letters::SendLetters.name());
+        list.retain(|listed| listed.task.name() != letters::SendLetters.name());
     }
     list
 }

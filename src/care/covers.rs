@@ -23,7 +23,7 @@ use crate::identity::{Live, Staff};
 use crate::kernel::id::{Account, Clinic, Cover};
 use crate::kernel::page::{Page, PageRequest, SMALL};
 use crate::kernel::{Code, Error, Fields, Id, Result, limits};
-use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun, keys_of};
+use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
 
 /// The longest cover.
 const LONGEST: SignedDuration = SignedDuration::from_hours(21 * 24);
@@ -205,18 +205,12 @@ pub fn list_covered(
 }
 
 /// Writes into the logs of patients who stands in for their therapist.
-#[derive(Debug)]
-pub struct TellCovered(PutOff);
-
-impl Default for TellCovered {
-    fn default() -> Self {
-        Self(PutOff::of("tell-covered"))
-    }
-}
+#[derive(Clone, Copy, Debug)]
+pub struct TellCovered;
 
 impl Task for TellCovered {
     fn name(&self) -> &'static str {
-        self.0.task()
+        "tell-covered"
     }
 
     fn next_due(&self) -> &'static [Due] {
@@ -224,19 +218,17 @@ impl Task for TellCovered {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        self.0.run(round, move |left_out| self.tell_next(round, left_out).boxed())
+        round.in_portions(move |left_out| tell_next(round, left_out).boxed())
     }
 }
 
-impl TellCovered {
-    /// Tells of the next cover, and returns the number of patients.
-    async fn tell_next(&self, round: TaskRun<'_>, left_out: Vec<Id<Cover>>) -> Result<usize> {
-        let TaskRun { state, now, .. } = round;
-        let Some(seen) = state.db.read(move |tx| store::find_cover_to_tell(tx, now, &left_out)).await? else {
-            return Ok(0);
-        };
-        Ok(self.0.note(seen.id, now, tell(round, seen).await)?.unwrap_or_default())
-    }
+/// Tells of the next cover, and returns the number of patients.
+async fn tell_next(round: TaskRun<'_>, left_out: Vec<Id<Cover>>) -> Result<usize> {
+    let TaskRun { state, now, put_off, .. } = round;
+    let Some(seen) = state.db.read(move |tx| store::find_cover_to_tell(tx, now, &left_out)).await? else {
+        return Ok(0);
+    };
+    Ok(put_off.note(seen.id, now, tell(round, seen).await)?.unwrap_or_default())
 }
 
 /// Tells a portion of the patients of a cover, and returns their number, at least one.

@@ -14,7 +14,7 @@ use crate::audit::{self, Record, Subject};
 use crate::db::{At, Tx};
 use crate::kernel::id::{Account, Clinic, Session};
 use crate::kernel::{Id, Result};
-use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun, keys_of};
+use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
 
 /// The most patients told in one unit.
 const PORTION: usize = 100;
@@ -32,18 +32,12 @@ pub(super) fn begin(
 }
 
 /// Writes into the logs of a clinic's patients who may now see their infusions.
-#[derive(Debug)]
-pub struct TellPatients(PutOff);
-
-impl Default for TellPatients {
-    fn default() -> Self {
-        Self(PutOff::of("tell-patients"))
-    }
-}
+#[derive(Clone, Copy, Debug)]
+pub struct TellPatients;
 
 impl Task for TellPatients {
     fn name(&self) -> &'static str {
-        self.0.task()
+        "tell-patients"
     }
 
     fn next_due(&self) -> &'static [Due] {
@@ -51,20 +45,18 @@ impl Task for TellPatients {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        self.0.run(round, move |left_out| self.tell_next(round, left_out).boxed())
+        round.in_portions(move |left_out| tell_next(round, left_out).boxed())
     }
 }
 
-impl TellPatients {
-    /// Tells of the next member, and returns the number of patients.
-    async fn tell_next(&self, round: TaskRun<'_>, left_out: Vec<Id<Account>>) -> Result<usize> {
-        let TaskRun { state, now, .. } = round;
-        let Some(next) = state.db.read(move |tx| store::find_to_tell(tx, now, &left_out)).await? else {
-            return Ok(0);
-        };
-        let (_, account, _) = next;
-        Ok(self.0.note(account, now, tell(round, next).await)?.unwrap_or_default())
-    }
+/// Tells of the next member, and returns the number of patients.
+async fn tell_next(round: TaskRun<'_>, left_out: Vec<Id<Account>>) -> Result<usize> {
+    let TaskRun { state, now, put_off, .. } = round;
+    let Some(next) = state.db.read(move |tx| store::find_to_tell(tx, now, &left_out)).await? else {
+        return Ok(0);
+    };
+    let (_, account, _) = next;
+    Ok(put_off.note(account, now, tell(round, next).await)?.unwrap_or_default())
 }
 
 /// Tells a portion of the patients, and returns their number, at least one.

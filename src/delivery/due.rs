@@ -18,7 +18,7 @@ use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
 use crate::prompts::store::{self as prompts, Mark};
 use crate::state::State;
-use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun, keys_of};
+use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
 use crate::vault::{Keys, Vault};
 
 /// The most prompts marked due in one unit.
@@ -35,10 +35,9 @@ const LATE: i64 = 500;
 const AT_ONCE: usize = 16;
 
 /// Marks prompts due, or lapsed if they are no longer of use, and puts deliveries into the outbox.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct MarkDue {
     channel: &'static str,
-    put_off: PutOff,
 }
 
 impl MarkDue {
@@ -47,7 +46,7 @@ impl MarkDue {
 
     /// Makes the task that puts deliveries into the outbox for the channel of this name.
     pub fn by(channel: &'static str) -> Self {
-        Self { channel, put_off: PutOff::of(Self::NAME) }
+        Self { channel }
     }
 }
 
@@ -73,20 +72,19 @@ impl Task for MarkDue {
 impl MarkDue {
     /// Marks prompts and returns their number.
     async fn mark(&self, run: TaskRun<'_>) -> Result<usize> {
-        let TaskRun { state, now, since, .. } = run;
+        let TaskRun { state, now, since, put_off, .. } = run;
         let (channel, cutoff) = (self.channel, cutoff(now));
         let any_late = since < cutoff;
         let caught_up = if any_late {
-            let portion = |left_out| self.catch_up(state, left_out, (cutoff, now)).boxed();
-            self.put_off.round(run, portion).await
+            run.in_portions(move |left_out| self.catch_up(run, left_out, cutoff).boxed()).await
         } else {
-            Ok(0)
+            Ok(TaskProgress::default())
         };
         // An outage that is met in catching up may be of one patient: what is due now does not wait for it.
         let several = matches!(state.db.backend(), Backend::Postgres(_));
         let (mut marked, mut left, mut at_once) = (0, BATCHES, 1);
         while left > 0 {
-            let left_out = self.put_off.subjects::<Patient>(now);
+            let left_out = put_off.subjects::<Patient>(now);
             let batch = |_| {
                 let (vault, left_out) = (state.vault.clone(), left_out.clone());
                 let unit =
@@ -117,13 +115,14 @@ impl MarkDue {
             }
             at_once = if several { left.min(BATCHES_AT_ONCE) } else { 1 };
         }
-        caught_up.map(|caught_up| caught_up + marked)
+        caught_up.map(|caught_up| caught_up.rows + marked)
     }
 
     /// Marks the prompts of a batch that has failed, those of each patient in a unit of their own, and returns their
     /// number. Patients whose prompts cannot be marked are put off, so that the next batch is without them.
-    async fn mark_apart(&self, TaskRun { state, now, .. }: TaskRun<'_>, cutoff: Timestamp) -> Result<usize> {
-        let (left_out, most) = (self.put_off.subjects::<Patient>(now), i64::try_from(BATCH).unwrap_or(i64::MAX));
+    async fn mark_apart(&self, run: TaskRun<'_>, cutoff: Timestamp) -> Result<usize> {
+        let TaskRun { state, now, put_off, .. } = run;
+        let (left_out, most) = (put_off.subjects::<Patient>(now), i64::try_from(BATCH).unwrap_or(i64::MAX));
         let until = now.saturating_add(SignedDuration::from_micros(1)).unwrap_or(now);
         let (patients, _) = state.db.read(move |tx| prompts::list_late(tx, until, &left_out, most)).await?;
         let unit = |patient: Id<Patient>| {
@@ -135,16 +134,16 @@ impl MarkDue {
             (patient, unit.boxed())
         };
         let units = patients.into_iter().map(unit).collect();
-        Ok(self.put_off.each(now, AT_ONCE, units).await?.into_iter().sum())
+        Ok(put_off.each(now, AT_ONCE, units).await?.into_iter().sum())
     }
 
     /// Catches up with a portion of the patients after an outage, each in a unit of their own, without those in
     /// `left_out`.
     async fn catch_up(
         &self,
-        state: &State,
+        TaskRun { state, now, put_off, .. }: TaskRun<'_>,
         left_out: Vec<Id<Patient>>,
-        (cutoff, now): (Timestamp, Timestamp),
+        cutoff: Timestamp,
     ) -> Result<usize> {
         let (late, _) = state.db.read(move |tx| prompts::list_late(tx, cutoff, &left_out, LATE)).await?;
         let (channel, keys) = (self.channel, keys_of(state, late.clone()).await?);
@@ -153,7 +152,7 @@ impl MarkDue {
             (patient, catch_up_one(state, channel, patient, keys, now).boxed())
         };
         let units = late.into_iter().map(unit).collect();
-        Ok(self.put_off.each(now, AT_ONCE, units).await?.into_iter().sum())
+        Ok(put_off.each(now, AT_ONCE, units).await?.into_iter().sum())
     }
 }
 

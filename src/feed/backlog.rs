@@ -13,7 +13,7 @@ use crate::changes::{self, Bytes};
 use crate::db::Tx;
 use crate::kernel::id::{FeedPortion, Patient};
 use crate::kernel::{Error, Id, Result};
-use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun};
+use crate::tasks::{Due, Task, TaskProgress, TaskRun};
 use crate::vault::{MacLabel, Vault};
 
 /// The most things of one kind that a unit follows itself.
@@ -38,18 +38,12 @@ pub(super) fn insert(tx: &mut Tx<'_>, vault: &Vault, portions: &[Portion]) -> Re
 }
 
 /// Follows the portions that were left, each in a unit.
-#[derive(Debug)]
-pub struct Follow(PutOff);
-
-impl Default for Follow {
-    fn default() -> Self {
-        Self(PutOff::of("feed-backlog"))
-    }
-}
+#[derive(Clone, Copy, Debug)]
+pub struct Follow;
 
 impl Task for Follow {
     fn name(&self) -> &'static str {
-        self.0.task()
+        "feed-backlog"
     }
 
     fn next_due(&self) -> &'static [Due] {
@@ -57,24 +51,23 @@ impl Task for Follow {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        self.0.run(round, move |left_out| self.follow(round, left_out).boxed())
+        round.in_portions(move |left_out| follow(round, left_out).boxed())
     }
 }
 
-impl Follow {
-    async fn follow(&self, TaskRun { state, now, .. }: TaskRun<'_>, left_out: Vec<Id<Patient>>) -> Result<usize> {
-        let portions = state.db.read(move |tx| store::list_portions(tx, &left_out, PORTIONS)).await?;
-        let mut followed = 0;
-        for (patient, id) in portions {
-            // The portions of a patient are followed in their order.
-            if self.0.holds(patient, now) {
-                continue;
-            }
-            let unit = state.db.write_bulk(move |tx| follow_portion(tx, (patient, id), now));
-            followed += self.0.note(patient, now, unit.await)?.unwrap_or_default();
+async fn follow(round: TaskRun<'_>, left_out: Vec<Id<Patient>>) -> Result<usize> {
+    let TaskRun { state, now, put_off, .. } = round;
+    let portions = state.db.read(move |tx| store::list_portions(tx, &left_out, PORTIONS)).await?;
+    let mut followed = 0;
+    for (patient, id) in portions {
+        // The portions of a patient are followed in their order.
+        if put_off.holds(patient, now) {
+            continue;
         }
-        Ok(followed)
+        let unit = state.db.write_bulk(move |tx| follow_portion(tx, (patient, id), now));
+        followed += put_off.note(patient, now, unit.await)?.unwrap_or_default();
     }
+    Ok(followed)
 }
 
 /// Takes a portion and notes it for the last step of this unit. The head of the patient is held, so what is open to

@@ -12,7 +12,7 @@ use super::store::table::ItemTable;
 use crate::db::Tx;
 use crate::kernel::id::{Any, Patient};
 use crate::kernel::{Id, Result};
-use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun};
+use crate::tasks::{Due, Task, TaskProgress, TaskRun};
 
 /// The most items of one round.
 const MOST: i64 = 100;
@@ -20,38 +20,37 @@ const MOST: i64 = 100;
 /// Purges deleted items of the kind `T`, those of each patient in a unit.
 #[derive(Debug)]
 pub struct Purging<T> {
+    name: &'static str,
     next_due: &'static [Due],
-    put_off: PutOff,
     kind: PhantomData<fn() -> T>,
 }
 
 impl<T: Item> Purging<T> {
     /// Makes the task of this name.
     pub fn of(name: &'static str, next_due: &'static [Due]) -> Self {
-        Self { next_due, put_off: PutOff::of(name), kind: PhantomData }
+        Self { name, next_due, kind: PhantomData }
     }
 }
 
-impl<T: Item + 'static> Purging<T> {
-    async fn purge(&self, TaskRun { state, now, .. }: TaskRun<'_>, left_out: Vec<Id<Patient>>) -> Result<usize> {
-        let list = move |tx: &mut Tx<'_>| <T::Table as ItemTable>::list_to_purge(tx, now, &left_out, MOST);
-        let mut of_patients: BTreeMap<Id<Patient>, Vec<Id<Any>>> = BTreeMap::new();
-        for (patient, id) in state.db.read(list).await? {
-            of_patients.entry(patient).or_default().push(id);
-        }
-        let mut purged = 0;
-        for (patient, ids) in of_patients {
-            let planner = Arc::clone(&state.planner);
-            let unit = state.db.write_bulk(move |tx| purge::<T>(tx, planner.as_ref(), (patient, ids.as_slice()), now));
-            purged += self.put_off.note(patient, now, unit.await)?.unwrap_or_default();
-        }
-        Ok(purged)
+async fn purge_due<T: Item + 'static>(round: TaskRun<'_>, left_out: Vec<Id<Patient>>) -> Result<usize> {
+    let TaskRun { state, now, put_off, .. } = round;
+    let list = move |tx: &mut Tx<'_>| <T::Table as ItemTable>::list_to_purge(tx, now, &left_out, MOST);
+    let mut of_patients: BTreeMap<Id<Patient>, Vec<Id<Any>>> = BTreeMap::new();
+    for (patient, id) in state.db.read(list).await? {
+        of_patients.entry(patient).or_default().push(id);
     }
+    let mut purged = 0;
+    for (patient, ids) in of_patients {
+        let planner = Arc::clone(&state.planner);
+        let unit = state.db.write_bulk(move |tx| purge::<T>(tx, planner.as_ref(), (patient, ids.as_slice()), now));
+        purged += put_off.note(patient, now, unit.await)?.unwrap_or_default();
+    }
+    Ok(purged)
 }
 
 impl<T: Item + 'static> Task for Purging<T> {
     fn name(&self) -> &'static str {
-        self.put_off.task()
+        self.name
     }
 
     fn next_due(&self) -> &'static [Due] {
@@ -59,6 +58,6 @@ impl<T: Item + 'static> Task for Purging<T> {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        self.put_off.run(round, move |left_out| self.purge(round, left_out).boxed())
+        round.in_portions(move |left_out| purge_due::<T>(round, left_out).boxed())
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::kernel::{Error, Result};
 use crate::state::State;
-use crate::tasks::{self, TaskProgress, TaskRun, Tasks};
+use crate::tasks::{self, ListedTask, TaskProgress, TaskRun, Tasks};
 
 pub use advance::advance;
 pub use worker::{Worker, run, start};
@@ -56,16 +56,16 @@ async fn round(
     now: Timestamp,
     stop: Option<&watch::Receiver<bool>>,
 ) -> Result<(RoundSummary, Failures)> {
-    for task in tasks {
+    for ListedTask { task, .. } in tasks {
         task.before(state, now).await?;
     }
     let times = tasks::next_due(state, tasks).await?;
     let (mut all, mut awake, mut failures) = (TaskProgress::default(), Vec::new(), Failures::new());
-    for (task, time) in tasks.iter().zip(&times) {
+    for (ListedTask { task, put_off }, time) in tasks.iter().zip(&times) {
         let name = task.name();
         let follows = task.follows().is_some_and(|before| awake.contains(&before));
         let Some(since) = time.filter(|at| *at <= now).or(follows.then_some(now)) else { continue };
-        match guarded(task.run(TaskRun { state, now, since, stop })).await {
+        match guarded(task.run(TaskRun { state, now, since, stop, put_off })).await {
             Ok(done) if done.rows == 0 => {}
             Ok(done) => {
                 awake.push(name);

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::{Failures, guarded, round};
 use crate::state::State;
-use crate::tasks::Tasks;
+use crate::tasks::{ListedTask, Tasks};
 
 /// The longest that the loop sleeps, so that work planned meanwhile is found in time.
 const NAP: Duration = Duration::from_millis(250);
@@ -22,7 +22,7 @@ pub async fn run(state: State, tasks: Tasks<'static>, mut stop: watch::Receiver<
     while !*stop.borrow() {
         let now = state.clock.now();
         let mut failures = Failures::new();
-        for (task, begun) in tasks.iter().zip(&mut begun).filter(|(_, begun)| !**begun) {
+        for (ListedTask { task, .. }, begun) in tasks.iter().zip(&mut begun).filter(|(_, begun)| !**begun) {
             match guarded(task.begin(&state, now)).await {
                 Ok(()) => *begun = true,
                 Err(error) => failures.push((task.name(), error)),
@@ -52,7 +52,7 @@ pub async fn run(state: State, tasks: Tasks<'static>, mut stop: watch::Receiver<
             }
         }
     }
-    for task in &tasks {
+    for ListedTask { task, .. } in &tasks {
         if let Err(error) = guarded(task.end(&state)).await {
             tracing::error!(task = task.name(), %error, "the background work could not be ended");
         }

@@ -12,25 +12,19 @@ use crate::identity::{DueNotice, Notice, list_due_notices, list_pending_notices,
 use crate::kernel::id::Account;
 use crate::kernel::{Error, Id, Result};
 use crate::state::State;
-use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun};
+use crate::tasks::{Due, Task, TaskProgress, TaskRun};
 use crate::vault::Vault;
 
 /// The most letters of one round.
 const MOST: i64 = 20;
 
 /// Writes the letters that owners of accounts are to get. They leave with the others.
-#[derive(Debug)]
-pub struct NotifyOwners(PutOff);
-
-impl Default for NotifyOwners {
-    fn default() -> Self {
-        Self(PutOff::of("owner-notices"))
-    }
-}
+#[derive(Clone, Copy, Debug)]
+pub struct NotifyOwners;
 
 impl Task for NotifyOwners {
     fn name(&self) -> &'static str {
-        self.0.task()
+        "owner-notices"
     }
 
     fn next_due(&self) -> &'static [Due] {
@@ -38,20 +32,19 @@ impl Task for NotifyOwners {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        self.0.run(round, move |left_out| self.write_due(round, left_out).boxed())
+        round.in_portions(move |left_out| write_due(round, left_out).boxed())
     }
 }
 
-impl NotifyOwners {
-    async fn write_due(&self, TaskRun { state, now, .. }: TaskRun<'_>, left_out: Vec<Id<Account>>) -> Result<usize> {
-        let due = state.db.read(move |tx| list_due_notices(tx, now, &left_out, MOST)).await?;
-        let mut written = 0;
-        for one in due {
-            let done = self.0.note(one.account, now, write(state, one, now).await)?;
-            written += usize::from(done.is_some());
-        }
-        Ok(written)
+async fn write_due(round: TaskRun<'_>, left_out: Vec<Id<Account>>) -> Result<usize> {
+    let TaskRun { state, now, put_off, .. } = round;
+    let due = state.db.read(move |tx| list_due_notices(tx, now, &left_out, MOST)).await?;
+    let mut written = 0;
+    for one in due {
+        let done = put_off.note(one.account, now, write(state, one, now).await)?;
+        written += usize::from(done.is_some());
     }
+    Ok(written)
 }
 
 const fn kind_of(notice: Notice) -> LetterKind {

@@ -10,24 +10,18 @@ use crate::kernel::id::Clinic;
 use crate::kernel::{Id, Result};
 use crate::protocols;
 use crate::state::State;
-use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun};
+use crate::tasks::{Due, Task, TaskProgress, TaskRun};
 
 /// Patients marked for planning in one unit.
 const MARKED: usize = 100;
 
 /// Marks the patients of a clinic for planning, once what it has published or chosen is in force.
-#[derive(Debug)]
-pub struct FollowClinics(PutOff);
-
-impl Default for FollowClinics {
-    fn default() -> Self {
-        Self(PutOff::of("clinic-protocols"))
-    }
-}
+#[derive(Clone, Copy, Debug)]
+pub struct FollowClinics;
 
 impl Task for FollowClinics {
     fn name(&self) -> &'static str {
-        self.0.task()
+        "clinic-protocols"
     }
 
     fn next_due(&self) -> &'static [Due] {
@@ -39,16 +33,15 @@ impl Task for FollowClinics {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        self.0.run(round, move |left_out| self.mark_next(round, left_out).boxed())
+        round.in_portions(move |left_out| mark_next(round, left_out).boxed())
     }
 }
 
-impl FollowClinics {
-    async fn mark_next(&self, TaskRun { state, now, .. }: TaskRun<'_>, left_out: Vec<Id<Clinic>>) -> Result<usize> {
-        let next = state.db.read(move |tx| protocols::store::find_to_follow(tx, now, &left_out));
-        let Some((clinic, at)) = next.await? else { return Ok(0) };
-        Ok(self.0.note(clinic, now, mark(state, clinic, (at, now)).await)?.unwrap_or_default())
-    }
+async fn mark_next(round: TaskRun<'_>, left_out: Vec<Id<Clinic>>) -> Result<usize> {
+    let TaskRun { state, now, put_off, .. } = round;
+    let next = state.db.read(move |tx| protocols::store::find_to_follow(tx, now, &left_out));
+    let Some((clinic, at)) = next.await? else { return Ok(0) };
+    Ok(put_off.note(clinic, now, mark(state, clinic, (at, now)).await)?.unwrap_or_default())
 }
 
 async fn mark(state: &State, clinic: Id<Clinic>, (at, now): (Timestamp, Timestamp)) -> Result<usize> {

@@ -15,7 +15,7 @@ use crate::kernel::id::Patient;
 use crate::kernel::{Error, Id, Result, zone_data};
 use crate::planning::Protocol;
 use crate::state::State;
-use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun};
+use crate::tasks::{Due, Task, TaskProgress, TaskRun};
 use crate::vault::Keys;
 
 /// The name of the task.
@@ -36,14 +36,8 @@ const LATER: SignedDuration = SignedDuration::from_hours(1);
 ///
 /// At its start, a server marks all patients for planning if its protocol is newer than that of their plans, or its
 /// time zones are of another edition.
-#[derive(Debug)]
-pub struct Horizon(PutOff);
-
-impl Default for Horizon {
-    fn default() -> Self {
-        Self(PutOff::of(NAME))
-    }
-}
+#[derive(Clone, Copy, Debug)]
+pub struct Horizon;
 
 impl Task for Horizon {
     fn name(&self) -> &'static str {
@@ -64,24 +58,22 @@ impl Task for Horizon {
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
         async move {
-            let portion = |left_out| self.extend(round, left_out).boxed();
-            let planned = self.0.round(round, portion).await?;
-            Ok(TaskProgress { planned, ..TaskProgress::rows(planned) })
+            let done = round.in_portions(move |left_out| extend(round, left_out).boxed()).await?;
+            Ok(TaskProgress { planned: done.rows, ..done })
         }
         .boxed()
     }
 }
 
-impl Horizon {
-    /// Plans for the patients who are due, without those in `left_out`, and answers their number.
-    async fn extend(&self, TaskRun { state, now, .. }: TaskRun<'_>, left_out: Vec<Id<Patient>>) -> Result<usize> {
-        let patients = state.db.read(move |tx| store::list_to_plan(tx, now, &left_out, ROUND)).await?;
-        let turns = Semaphore::new(PREPARED_AT_ONCE);
-        let plan = |patient: Id<Patient>| (patient, extend_one(state, patient, &turns, now).boxed());
-        let plans = patients.into_iter().map(plan).collect();
-        let planned = self.0.each(now, AT_ONCE, plans).await?;
-        Ok(planned.into_iter().filter(|planned| *planned).count())
-    }
+/// Plans for the patients who are due, without those in `left_out`, and answers their number.
+async fn extend(round: TaskRun<'_>, left_out: Vec<Id<Patient>>) -> Result<usize> {
+    let TaskRun { state, now, put_off, .. } = round;
+    let patients = state.db.read(move |tx| store::list_to_plan(tx, now, &left_out, ROUND)).await?;
+    let turns = Semaphore::new(PREPARED_AT_ONCE);
+    let plan = |patient: Id<Patient>| (patient, extend_one(state, patient, &turns, now).boxed());
+    let plans = patients.into_iter().map(plan).collect();
+    let planned = put_off.each(now, AT_ONCE, plans).await?;
+    Ok(planned.into_iter().filter(|planned| *planned).count())
 }
 
 /// Marks all patients for planning if the protocol is newer than that of their plans. They are planned for at once, not

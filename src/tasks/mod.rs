@@ -6,7 +6,8 @@
 //! suggests work for a task must be named by one, or stand with a reason on the list of those that need none.
 //!
 //! What fails for one patient, account, cover or clinic does not end the round of a task, and does not come first in
-//! the next ones: it is [put off](PutOff). A round ends early only after an outage, or when the worker is to stop.
+//! the next ones: it is [put off](PutOff). The list keeps that beside each task, from round to round ([`ListedTask`]).
+//! A round ends early only after an outage, or when the worker is to stop.
 //!
 //! One statement reads when the tasks are due, however many there are: for each column it looks at the low end of an
 //! index. A task whose column has no index that begins with it makes every idle round slow.
@@ -26,7 +27,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::kernel::Result;
+use crate::kernel::{Id, Result};
 use crate::state::State;
 
 /// The context of one round of a task.
@@ -40,12 +41,38 @@ pub struct TaskRun<'a> {
     pub since: Timestamp,
     /// Becomes true when the worker is to stop; `None` for a round that nothing stops.
     pub stop: Option<&'a watch::Receiver<bool>>,
+    /// The subjects of the task that are put off.
+    pub put_off: &'a PutOff,
 }
 
-impl TaskRun<'_> {
+impl<'a> TaskRun<'a> {
     /// Whether no further portion of the work is to begin.
     pub fn is_to_stop(&self) -> bool {
         self.stop.is_some_and(|stop| *stop.borrow())
+    }
+
+    /// Does a round of work. `work` does a portion of what is due, without the subjects that it is given, and returns
+    /// how much it has done. While it does nothing but put off further subjects, it is called again: what waits behind
+    /// them is reached in the same round, unless the worker is to stop.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`.
+    pub fn in_portions<K: 'static>(
+        self,
+        mut work: impl FnMut(Vec<Id<K>>) -> BoxFuture<'a, Result<usize>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<TaskProgress>> {
+        Box::pin(async move {
+            loop {
+                let left_out = self.put_off.subjects(self.now);
+                let count = left_out.len();
+                let done = work(left_out).await?;
+                self.put_off.note_portion();
+                if done > 0 || self.put_off.subjects::<K>(self.now).len() <= count || self.is_to_stop() {
+                    return Ok(TaskProgress::rows(done));
+                }
+            }
+        })
     }
 }
 
@@ -97,8 +124,23 @@ pub trait Task: Send + Sync {
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>>;
 }
 
+/// A task on the list of a server, with what is put off from round to round.
+pub struct ListedTask<'c> {
+    /// The task.
+    pub task: Box<dyn Task + 'c>,
+    /// Its subjects that are put off.
+    pub put_off: PutOff,
+}
+
+impl<'c> ListedTask<'c> {
+    /// Lists a task, of which nothing is put off yet.
+    pub fn of(task: impl Task + 'c) -> Self {
+        Self { put_off: PutOff::of(task.name()), task: Box::new(task) }
+    }
+}
+
 /// Every task of a server, in the order in which a round does them.
-pub type Tasks<'c> = Vec<Box<dyn Task + 'c>>;
+pub type Tasks<'c> = Vec<ListedTask<'c>>;
 
 /// Returns the due time of each of `tasks`, in their order; `None` for one that has nothing to do.
 ///
@@ -109,7 +151,7 @@ pub async fn next_due(state: &State, tasks: &Tasks<'_>) -> Result<Vec<Option<Tim
     let columns: Vec<(usize, Due)> = tasks
         .iter()
         .enumerate()
-        .flat_map(|(place, task)| task.next_due().iter().map(move |due| (place, *due)))
+        .flat_map(|(place, listed)| listed.task.next_due().iter().map(move |due| (place, *due)))
         .collect();
     let looked: Vec<Due> = columns.iter().map(|(_, due)| *due).collect();
     let found = state.db.read(move |tx| store::earliest(tx, &looked)).await?;

@@ -17,7 +17,6 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{TaskProgress, TaskRun};
 use crate::kernel::{Error, Id, Result};
 
 /// The pause after the first failure. Each further failure doubles it.
@@ -81,11 +80,6 @@ impl PutOff {
         Self { task, notes: Mutex::default() }
     }
 
-    /// Returns the name of the task.
-    pub fn task(&self) -> &'static str {
-        self.task
-    }
-
     fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,6 +122,11 @@ impl PutOff {
         metrics::counter!("afterglow_task_failures_total", "task" => self.task).increment(1);
         tracing::error!(task = self.task, %subject, %error, "background work fails for one subject; the others go on");
         Ok(None)
+    }
+
+    /// Notes that a portion of the work has succeeded.
+    pub(super) fn note_portion(&self) {
+        self.notes().successes += 1;
     }
 
     /// Leaves out a subject for a while, for which nothing could be done.
@@ -179,42 +178,6 @@ impl PutOff {
             }
         }
         outage.map_or(Ok(all), Err)
-    }
-
-    /// Does a round of work ([`PutOff::round`]) as the run of a task.
-    ///
-    /// # Errors
-    ///
-    /// Those of `work`.
-    pub fn run<'a, K: 'static>(
-        &'a self,
-        run: TaskRun<'a>,
-        work: impl FnMut(Vec<Id<K>>) -> BoxFuture<'a, Result<usize>> + Send + 'a,
-    ) -> BoxFuture<'a, Result<TaskProgress>> {
-        async move { self.round(run, work).await.map(TaskProgress::rows) }.boxed()
-    }
-
-    /// Does a round of work. `work` does a portion of what is due, without the subjects that it is given, and returns
-    /// how much it has done. While it does nothing but put off further subjects, it is called again: what waits behind
-    /// them is reached in the same round, unless the worker is to stop.
-    ///
-    /// # Errors
-    ///
-    /// Those of `work`.
-    pub async fn round<'a, K>(
-        &self,
-        run: TaskRun<'_>,
-        mut work: impl FnMut(Vec<Id<K>>) -> BoxFuture<'a, Result<usize>> + Send,
-    ) -> Result<usize> {
-        loop {
-            let left_out = self.subjects(run.now);
-            let count = left_out.len();
-            let done = work(left_out).await?;
-            self.notes().successes += 1;
-            if done > 0 || self.subjects::<K>(run.now).len() <= count || run.is_to_stop() {
-                return Ok(done);
-            }
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use afterglow::delivery::{Deliver, MarkDue, MemoryChannel};
-use afterglow::tasks::{Task as _, TaskRun};
+use afterglow::tasks::{PutOff, Task as _, TaskRun};
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -18,16 +18,17 @@ async fn a_line_of_the_log_says_when_deliveries_are_late_for_a_minute_and_when_t
     world.work().await;
     let state = &world.app.server.state;
     // The task of a worker, which lasts for as long as that does.
-    let task = Deliver::by(MemoryChannel::default());
+    let (task, put_off) = (Deliver::by(MemoryChannel::default()), PutOff::of("a task"));
     let log = Log::default();
     for (waits, late) in [(60, 0), (61, 1)] {
         world.plant(minutes(1)).await;
         world.app.wait(minutes(1));
         let since = world.app.now();
-        MarkDue::by("memory").run(TaskRun { state, now: since, since, stop: None }).await.unwrap();
+        let run = TaskRun { state, now: since, since, stop: None, put_off: &put_off };
+        MarkDue::by("memory").run(run).await.unwrap();
         world.app.wait(SignedDuration::from_secs(waits));
         let listening = log.listen();
-        task.run(TaskRun { state, now: world.app.now(), since, stop: None }).await.unwrap();
+        task.run(TaskRun { now: world.app.now(), ..run }).await.unwrap();
         drop(listening);
         let told = |text: &str| log.text().lines().filter(|line| line.contains(text)).count();
         // It ends with the round that has taken all that waited.

@@ -294,15 +294,15 @@ async fn a_worker_that_is_to_stop_does_not_wait_until_the_work_for_every_patient
     let app = TestApp::start().await;
     let (asks, stop) = watch::channel(false);
     let (put_off, now, mut tried) = (PutOff::of("a task"), app.now(), 0);
-    let run = TaskRun { state: &app.server.state, now, since: now, stop: Some(&stop) };
-    let round = put_off.round(run, |_: Vec<Id<Patient>>| {
+    let run = TaskRun { state: &app.server.state, now, since: now, stop: Some(&stop), put_off: &put_off };
+    let round = run.in_portions(|_: Vec<Id<Patient>>| {
         tried += 1;
         asks.send_replace(tried == 3);
         assert!(tried <= 3, "the worker is to stop");
         put_off.leave_out(Id::<Patient>::from_uuid(Uuid::from_u128(tried)), now);
         ready(Ok(0)).boxed()
     });
-    assert_eq!(round.await.unwrap(), 0);
+    assert_eq!(round.await.unwrap().rows, 0);
     assert_eq!(tried, 3);
 }
 

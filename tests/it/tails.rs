@@ -11,7 +11,7 @@ use afterglow::db::schema::deliveries;
 use afterglow::delivery::{DeliverySummary, MarkDue, MemoryChannel, Tails, deliver};
 use afterglow::kernel::Id;
 use afterglow::kernel::id::{Delivery, Patient, Prompt};
-use afterglow::tasks::{Task as _, TaskRun};
+use afterglow::tasks::{PutOff, Task as _, TaskRun};
 use diesel::prelude::*;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -141,7 +141,8 @@ impl World {
     async fn a_second_later(&self) {
         self.app.wait(SignedDuration::from_secs(1));
         let (state, now) = (&self.app.server.state, self.app.now());
-        MarkDue::by("memory").run(TaskRun { state, now, since: now, stop: None }).await.unwrap();
+        let put_off = PutOff::of(MarkDue::NAME);
+        MarkDue::by("memory").run(TaskRun { state, now, since: now, stop: None, put_off: &put_off }).await.unwrap();
     }
 
     /// Begins a round of delivery.

@@ -10,7 +10,7 @@ use afterglow::db::{Backend, Tx};
 use afterglow::delivery::{LogChannel, store as outbox};
 use afterglow::kernel::{Entropy, Error, Result};
 use afterglow::schedule::store as plans;
-use afterglow::tasks::{Due, Task, TaskProgress, TaskRun, Tasks};
+use afterglow::tasks::{Due, ListedTask, Task, TaskProgress, TaskRun, Tasks};
 use afterglow::{jobs, tasks as background};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -170,7 +170,8 @@ fn instants(backend: &Backend) -> BTreeSet<String> {
 /// The columns that tasks name, with the names of the tasks.
 fn named() -> BTreeMap<String, &'static str> {
     let list = tasks(LogChannel);
-    let names = list.iter().flat_map(|task| task.next_due().iter().map(move |due| (due, task.name())));
+    let names =
+        list.iter().flat_map(|ListedTask { task, .. }| task.next_due().iter().map(move |due| (due, task.name())));
     names.map(|(due, task)| (format!("{}.{}", due.table, due.column), task)).collect()
 }
 
@@ -205,7 +206,7 @@ async fn when_tasks_are_due_is_found_at_the_low_end_of_an_index() {
     let app = TestApp::start().await;
     let mut sql = Sql::open(&app.database.backend);
     let list = tasks(LogChannel);
-    for due in list.iter().flat_map(|task| task.next_due()) {
+    for due in list.iter().flat_map(|listed| listed.task.next_due()) {
         let plan = explain(&mut sql, &due.look());
         let sorted = ["Seq Scan", "Sort", "B-TREE"].iter().any(|word| plan.contains(word));
         assert!(!sorted && (plan.contains("INDEX") || plan.contains("Index")), "{due:?}: {plan}");
@@ -795,7 +796,7 @@ async fn a_task_that_fails_does_not_keep_the_others_from_their_work() {
         settled(&world.app).await;
         world.plant(minutes(5)).await;
         world.app.wait(minutes(5));
-        let mut list: Tasks<'_> = vec![Box::new(Broken(fail))];
+        let mut list: Tasks<'_> = vec![ListedTask::of(Broken(fail))];
         list.extend(tasks(&world.channel));
         let state = &world.app.server.state;
         jobs::tick(state, &list, world.app.now()).await.unwrap_err();

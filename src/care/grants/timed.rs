@@ -13,34 +13,22 @@ use crate::care::{Access, Write};
 use crate::db::Tx;
 use crate::kernel::id::Patient;
 use crate::kernel::{Id, Result};
-use crate::tasks::{Due, PutOff, Task, TaskProgress, TaskRun, keys_of};
+use crate::tasks::{Due, Task, TaskProgress, TaskRun, keys_of};
 
 /// The most due grants that are listed at once.
 const GRANTS: i64 = 100;
 
 /// Ends expired grants.
-#[derive(Debug)]
-pub struct EndExpired(PutOff);
+#[derive(Clone, Copy, Debug)]
+pub struct EndExpired;
 
 /// Tells readers of grants that have waited and that they see by now.
-#[derive(Debug)]
-pub struct TellBegun(PutOff);
-
-impl Default for EndExpired {
-    fn default() -> Self {
-        Self(PutOff::of("expired-grants"))
-    }
-}
-
-impl Default for TellBegun {
-    fn default() -> Self {
-        Self(PutOff::of("begun-grants"))
-    }
-}
+#[derive(Clone, Copy, Debug)]
+pub struct TellBegun;
 
 impl Task for EndExpired {
     fn name(&self) -> &'static str {
-        self.0.task()
+        "expired-grants"
     }
 
     fn next_due(&self) -> &'static [Due] {
@@ -48,13 +36,13 @@ impl Task for EndExpired {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        work_on_due(round, &self.0, store::list_all_expired, end).boxed()
+        round.in_portions(move |left_out| work_for(round, left_out, store::list_all_expired, end).boxed())
     }
 }
 
 impl Task for TellBegun {
     fn name(&self) -> &'static str {
-        self.0.task()
+        "begun-grants"
     }
 
     fn next_due(&self) -> &'static [Due] {
@@ -62,7 +50,8 @@ impl Task for TellBegun {
     }
 
     fn run<'a>(&'a self, round: TaskRun<'a>) -> BoxFuture<'a, Result<TaskProgress>> {
-        work_on_due(round, &self.0, store::list_all_to_tell, actions::tell_begun).boxed()
+        let tell = actions::tell_begun;
+        round.in_portions(move |left_out| work_for(round, left_out, store::list_all_to_tell, tell).boxed())
     }
 }
 
@@ -72,18 +61,12 @@ type ListDue = fn(&mut Tx<'_>, Timestamp, &[Id<Patient>], i64) -> Result<Vec<Id<
 /// Work on the grants of a patient, which returns their number.
 type Work = fn(&mut Tx<'_>, &Access<Write>) -> Result<usize>;
 
-/// Does the work for the patients of the next grants that are due.
-async fn work_on_due(round: TaskRun<'_>, put_off: &PutOff, list: ListDue, work: Work) -> Result<TaskProgress> {
-    let portion = |left_out| work_for(round, put_off, (list, left_out), work).boxed();
-    put_off.round(round, portion).await.map(TaskProgress::rows)
-}
-
-/// Does the work for the patients of a portion, each in a unit, and returns the number of grants. It leaves out
-/// patients whose keys do not open, and those of whom nothing is done.
+/// Does the work for the patients of the next grants that are due, each in a unit, and returns the number of grants. It
+/// leaves out patients whose keys do not open, and those of whom nothing is done.
 async fn work_for(
-    TaskRun { state, now, .. }: TaskRun<'_>,
-    put_off: &PutOff,
-    (list, left_out): (ListDue, Vec<Id<Patient>>),
+    TaskRun { state, now, put_off, .. }: TaskRun<'_>,
+    left_out: Vec<Id<Patient>>,
+    list: ListDue,
     work: Work,
 ) -> Result<usize> {
     let patients = state.db.read(move |tx| list(tx, now, &left_out, GRANTS)).await?;
