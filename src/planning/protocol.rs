@@ -295,13 +295,14 @@ impl Rule {
 
     /// Lists the days around an infusion on which it may be asked.
     pub fn days(&self) -> impl Iterator<Item = i32> {
-        let days = match &self.anchor {
-            Anchor::Day(day) => vec![*day],
-            Anchor::BeforeNextDays(days) => days.iter().map(|day| -day).collect(),
-            Anchor::AfterEnd { hours } => i32::try_from(hours / 24).into_iter().collect(),
-            _ => Vec::new(),
+        // Each plan asks for them, for every rule and infusion, so they are not collected in a list.
+        let before: &[i32] = if let Anchor::BeforeNextDays(days) = &self.anchor { days } else { &[] };
+        let after = match self.anchor {
+            Anchor::Day(day) => Some(day),
+            Anchor::AfterEnd { hours } => i32::try_from(hours / 24).ok(),
+            _ => None,
         };
-        days.into_iter()
+        before.iter().map(|day| -day).chain(after)
     }
 
     /// Whether it takes a place under the cap of its date. What prepares for a session on its day does not, and neither

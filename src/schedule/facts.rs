@@ -13,7 +13,7 @@ use crate::course::{self, InfusionFacts, InfusionStatus, OpenedInfusions, Source
 use crate::db::Tx;
 use crate::exercises::{self, DatedResponses};
 use crate::journal;
-use crate::kernel::id::Infusion;
+use crate::kernel::id::{Infusion, Prompt};
 use crate::kernel::{Error, Id, Result};
 use crate::planning::protocol::Anchor;
 use crate::planning::{
@@ -63,16 +63,12 @@ pub(super) fn earlier_prompts<A>(
 ) -> Result<OpenedPrompts> {
     let (from, _) = stored_range(access.now());
     let old = infusions.list.iter().filter(|stored| stored.created_at < from);
-    let old: BTreeSet<_> = old.map(|stored| stored.doc.same_as.unwrap_or(stored.id)).collect();
-    if old.is_empty() {
-        return Ok(OpenedPrompts::default());
-    }
-    let known: BTreeSet<_> =
-        found.list.iter().map(|prompt| prompt.id).chain(found.unreadable.iter().copied()).collect();
+    let old: Vec<_> = old.map(|stored| stored.doc.same_as.unwrap_or(stored.id)).collect();
     let asked = plan.prompts.iter().filter(|planned| planned.due_at > access.now());
     let asked = asked.filter(|planned| planned.anchor.is_some_and(|infusion| old.contains(&infusion)));
     let ids = asked.flat_map(|planned| [Some(planned.id), other_about_silence(protocol, facts, planned)]).flatten();
-    let ids: Vec<_> = ids.filter(|id| !known.contains(id)).collect();
+    let is_new = |id: &Id<Prompt>| !found.unreadable.contains(id) && found.list.iter().all(|prompt| prompt.id != *id);
+    let ids: Vec<_> = ids.filter(is_new).collect();
     if ids.is_empty() { Ok(OpenedPrompts::default()) } else { prompts::list_opened_among(tx, access, &ids) }
 }
 

@@ -112,11 +112,11 @@ impl CandidateBuilder<'_, '_> {
                 Anchor::AfterEnd { .. } => 0,
                 _ => continue,
             };
-            let date = session.date.saturating_add(day.days());
             let planned = rule.days().any(|day| self.range.holds(session.date.saturating_add(day.days())));
             if !planned || (rule.at_home && session.fact.supervised) {
                 continue;
             }
+            let date = session.date.saturating_add(day.days());
             let against = match (gap, compact) {
                 (Some(..=0), _) => Some(DropReason::Merged),
                 _ if day == 0 => None,
