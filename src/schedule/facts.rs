@@ -132,7 +132,7 @@ pub(super) fn facts<A>(
 ) -> Result<PlanFacts> {
     let opened = Error::skip_damaged(settings(tx, access))?;
     let mut unreadable = UnreadableFacts {
-        prompts: found.unreadable.clone(),
+        prompts: BTreeSet::new(),
         infusions: infusions.unreadable.clone(),
         pause: false,
         dated: !dated.whole,
@@ -140,37 +140,29 @@ pub(super) fn facts<A>(
         settings: opened.is_none(),
     };
     let settings = opened.map_or_else(Settings::default, |(settings, _)| settings);
-    let (stored, infusions) = (&found.list, &infusions.list);
     let (pauses, all) = course::pause_periods(tx, access)?;
     unreadable.pause = !all;
     let Holds { link, entry, unshared, response, cautions, closing, written_at } = store::holds(tx, access)?;
     let care_start = store::care_start(tx, access)?;
-    let takeaway = asks_about_a_takeaway(by.protocol, infusions) && takeaway(tx, access, by.known)?.is_some();
-    let if_then = stored.iter().any(|prompt| gives(by.known, prompt, Prerequisite::IfThenResponse));
-    let practised =
-        |prompt: &StoredPrompt| prompt.doc.planned.kind == PromptKind::Exercise && prompt.doc.answer_id.is_some();
-    let response = response || stored.iter().any(practised);
-    let if_then = if_then
-        || (response && asks_about_a_plan(by.protocol, infusions, access.now()) && has_if_then(tx, access, by)?);
+    let takeaway = asks_about_a_takeaway(by.protocol, &infusions.list) && takeaway(tx, access, by.known)?.is_some();
     let holds = [
         (takeaway, Prerequisite::Takeaway),
-        (if_then, Prerequisite::IfThenResponse),
         (response, Prerequisite::Response),
         (link, Prerequisite::LiveLink),
         (entry, Prerequisite::Entry),
         (unshared, Prerequisite::UnsharedEntry),
     ];
-    let mut known = Facts {
+    let known = Facts {
         patient: access.patient(),
         prompt_key: prompts::id_key(access)?,
         care_start,
         zones: settings.zones,
         quiet_hours: settings.quiet_hours,
         weekly_day: settings.weekly_day,
-        infusions: infusion_facts(infusions),
+        infusions: infusion_facts(&infusions.list),
         pauses,
-        settled: stored.iter().filter_map(|prompt| settled(by, prompt, access.now())).collect(),
-        last_active_at: last_active(found, written_at, care_start),
+        settled: Vec::new(),
+        last_active_at: Some(written_at.map_or(care_start, |written_at| written_at.max(care_start))),
         overrides: settings.overrides,
         dated: dated.list,
         holds: holds.into_iter().filter_map(|(holds, what)| holds.then_some(what)).collect(),
@@ -179,16 +171,46 @@ pub(super) fn facts<A>(
         capabilities: Capability::SERVED.into(),
         withheld: withheld(tx, access, &cautions)?,
     };
-    let row = prompts_in_a_row(tx, access, by, &known)?;
-    known.settled.extend(row.iter().filter_map(|prompt| settled(by, prompt, access.now())));
-    let closing = stored.iter().filter_map(|prompt| lapses_at(by, prompt, access.now())).chain(closing).min();
-    Ok(PlanFacts { known, unreadable, closing })
+    let mut facts = PlanFacts { known, unreadable, closing };
+    facts.follow_prompts(tx, access, by, (found, infusions))?;
+    Ok(facts)
 }
 
-/// Returns the instant of the patient's last activity. What they did with a prompt that does not open is unknown.
-fn last_active(found: &OpenedPrompts, written_at: Option<Timestamp>, care_start: Timestamp) -> Option<Timestamp> {
-    let touched = found.list.iter().filter_map(StoredPrompt::touched_at);
-    found.unreadable.is_empty().then(|| touched.chain(written_at).fold(care_start, Timestamp::max))
+impl PlanFacts {
+    /// Gathers what follows from the stored prompts: again, once more of them are `found`.
+    pub(super) fn follow_prompts<A>(
+        &mut self,
+        tx: &mut Tx<'_>,
+        access: &Access<A>,
+        by: Following<'_>,
+        (found, infusions): (&OpenedPrompts, &OpenedInfusions),
+    ) -> Result<()> {
+        let (Self { known, unreadable, closing }, stored, now) = (self, &found.list, access.now());
+        unreadable.prompts.clone_from(&found.unreadable);
+        if stored.iter().any(is_practised) {
+            known.holds.insert(Prerequisite::Response);
+        }
+        let is_asked = || asks_about_a_plan(by.protocol, &infusions.list, now);
+        if stored.iter().any(|prompt| gives(by.known, prompt, Prerequisite::IfThenResponse))
+            || (known.holds.contains(&Prerequisite::Response) && is_asked() && has_if_then(tx, access, by)?)
+        {
+            known.holds.insert(Prerequisite::IfThenResponse);
+        }
+        // What the patient did with a prompt that does not open is unknown.
+        let active = known.last_active_at.filter(|_| found.unreadable.is_empty());
+        let touched = stored.iter().filter_map(StoredPrompt::touched_at);
+        known.last_active_at = active.map(|active| touched.fold(active, Timestamp::max));
+        known.settled = stored.iter().filter_map(|prompt| settled(by, prompt, now)).collect();
+        let row = prompts_in_a_row(tx, access, by, known)?;
+        known.settled.extend(row.iter().filter_map(|prompt| settled(by, prompt, now)));
+        *closing = stored.iter().filter_map(|prompt| lapses_at(by, prompt, now)).chain(*closing).min();
+        Ok(())
+    }
+}
+
+/// Whether it is a prompt for an exercise that has a written answer.
+fn is_practised(prompt: &StoredPrompt) -> bool {
+    prompt.doc.planned.kind == PromptKind::Exercise && prompt.doc.answer_id.is_some()
 }
 
 /// Reads the older prompts that may have lapsed in a row. Only of a patient who has not been active for long there are

@@ -115,16 +115,18 @@ impl PlanChanges {
         sources: PlanSources<'_>,
     ) -> Result<Self> {
         let (PlanSources { by, mut found, dated, infusions }, now) = (sources, access.now());
-        let (PlanFacts { known: facts, unreadable, closing }, plan) = loop {
-            let facts = facts::facts(tx, access, by, (&found, dated.clone()), &infusions)?;
+        let mut facts = facts::facts(tx, access, by, (&found, dated), &infusions)?;
+        let plan = loop {
             let plan = plan(by.protocol, &facts.known, now);
             let earlier = facts::earlier_prompts(tx, access, (&found, &infusions), (by.protocol, &facts.known, &plan))?;
             if earlier.is_empty() {
-                break (facts, plan);
+                break plan;
             }
             found.list.extend(earlier.list);
             found.unreadable.extend(earlier.unreadable);
+            facts.follow_prompts(tx, access, by, (&found, &infusions))?;
         };
+        let PlanFacts { known: facts, unreadable, closing } = facts;
         let stored = found.list;
         let existing: Vec<_> = stored.iter().map(StoredPrompt::existing).collect();
         let mut steps = diff(&existing, &plan, now);
