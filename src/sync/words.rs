@@ -4,7 +4,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::merge::{self, Merged};
+use super::merge::{self, Merged, Rule};
 use super::mutation::{Act, Kept, Mutation};
 use super::outcome::{Done, Means, Numbered, Written, number};
 use super::sent::{Merges, Places, Sent, body_of, json, mend, sent};
@@ -224,43 +224,50 @@ fn linked<T: Merges, R>(
     }
 }
 
-/// What a merge has come to.
-struct Outcome<C> {
-    content: C,
-    conflicts: Vec<usize>,
-    warnings: Vec<FieldError>,
-}
-
-/// Merges what a phone sends into an item.
+/// Writes what a phone sends of an item that is there, or was deleted.
 fn write<T: Merges>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
     vault: &Vault,
-    mut row: ItemRow,
+    row: ItemRow,
     mutation: &Mutation,
 ) -> Result<Done> {
-    let words = T::WORDS.iter().any(|name| mutation.members.get(*name).is_some_and(|value| !value.is_null()));
-    let was_deleted = row.deleted_at.is_some();
-    if was_deleted {
-        if !words {
-            // Times and tags of what was deleted are of no use to anybody: it stays as it is.
-            return stored::<T>(tx, access, row, true, Vec::new());
-        }
-        if row.is_gone(access.now()) {
-            // What was purged cannot be merged with: the phone sends all it has, and that is what there is.
-            return if mutation.base == 0 {
-                let Sent { content, warnings, .. } = sent::<T>(access, None, mutation)?;
-                let (row, warnings) = linked::<T, _>((content, None), warnings, |content| {
-                    access.attempt(tx, |tx| items::revive::<T>(tx, access, &row, &content))
-                })?;
-                stored::<T>(tx, access, row, true, warnings)
-            } else {
-                conflict::<T>(tx, access, Vec::new(), None)
-            };
-        }
-        let back = items::undelete::<T>(tx, access, row.id.typed())?.value;
-        row = back.ok_or(Error::NotFound)?;
+    if row.deleted_at.is_none() {
+        return merge_into::<T>(tx, access, vault, (row, false), mutation);
     }
+    let words = T::WORDS.iter().any(|name| mutation.members.get(*name).is_some_and(|value| !value.is_null()));
+    if !words {
+        // Times and tags of what was deleted are of no use to anybody: it stays as it is.
+        return stored::<T>(tx, access, row, true, Vec::new());
+    }
+    if row.is_gone(access.now()) {
+        return revive::<T>(tx, access, &row, mutation);
+    }
+    let back = items::undelete::<T>(tx, access, row.id.typed())?.value.ok_or(Error::NotFound)?;
+    merge_into::<T>(tx, access, vault, (back, true), mutation)
+}
+
+/// Writes words into an item whose own went for good. They cannot be merged: the phone sends all it has, and that is
+/// what there is.
+fn revive<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, mutation: &Mutation) -> Result<Done> {
+    if mutation.base != 0 {
+        return conflict::<T>(tx, access, Vec::new(), None);
+    }
+    let Sent { content, warnings, .. } = sent::<T>(access, None, mutation)?;
+    let (row, warnings) = linked::<T, _>((content, None), warnings, |content| {
+        access.attempt(tx, |tx| items::revive::<T>(tx, access, row, &content))
+    })?;
+    stored::<T>(tx, access, row, true, warnings)
+}
+
+/// Merges what a phone sends into an item; `came_back` says that its words have just brought that back from a deletion.
+fn merge_into<T: Merges>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    vault: &Vault,
+    (row, came_back): (ItemRow, bool),
+    mutation: &Mutation,
+) -> Result<Done> {
     let old: OpenedItem<T> = items::open(access, &row)?;
     let before = old.content()?;
     let base = base_of::<T>(tx, access, &row, mutation.base)?;
@@ -273,8 +280,8 @@ fn write<T: Merges>(
     }
     let Outcome { content, conflicts, warnings } =
         merge_all::<T>(tx, access, (&row, &before), (base.as_ref(), mutation.base), &sends)?;
-    let names: Vec<_> = conflicts.iter().filter_map(|place| Some(T::SECTIONS.get(*place)?.column)).collect();
-    if !names.is_empty() && !mutation.keep_both {
+    if !conflicts.is_empty() && !mutation.keep_both {
+        let names = conflicts.iter().filter_map(|place| Some(T::SECTIONS.get(*place)?.column)).collect();
         return conflict::<T>(tx, access, names, Some(row));
     }
     let (exact, ahead) = (row.version == mutation.base, mutation.base > row.version);
@@ -287,12 +294,12 @@ fn write<T: Merges>(
         })?
     };
     // The same words may end a draft or change a kind, by which a rule of sharing would open it again.
-    if was_deleted {
+    if came_back {
         items::close::<T>(tx, access, row.id)?;
     }
     // The phone has seen more than a restored server has: what it saw to be there, it states to be there.
     let row = if ahead { items::restate::<T>(tx, access, row)? } else { row };
-    if names.is_empty() {
+    if conflicts.is_empty() {
         let merged = !exact || !warnings.is_empty();
         return stored::<T>(tx, access, row, merged, warnings);
     }
@@ -324,7 +331,33 @@ fn base_of<T: Merges>(
     Ok(Some(seal::open::<T>(access.keys()?, access.patient(), (row.id, parts), None)?.content()?))
 }
 
-/// Merges each section that was sent.
+/// What a merge has come to.
+struct Outcome<C> {
+    content: C,
+    /// The places of the sections in conflict.
+    conflicts: Vec<usize>,
+    warnings: Vec<FieldError>,
+}
+
+/// What a merge begins with.
+struct Sides<'r> {
+    /// The content that the phone began with, if that is known.
+    base: Option<Parts>,
+    server: Parts,
+    phone: Parts,
+    row: &'r ItemRow,
+    /// The version that the phone began with.
+    version: i64,
+}
+
+impl Sides<'_> {
+    /// Whether the phone has seen the newest revision of a part of the row.
+    fn has_seen(&self, part: usize) -> bool {
+        self.row.parts.get(part).map_or(0, |part| part.rev) <= self.version
+    }
+}
+
+/// Merges the header and each section, if they were sent.
 fn merge_all<T: Merges>(
     tx: &mut Tx<'_>,
     access: &Access<Write>,
@@ -333,52 +366,31 @@ fn merge_all<T: Merges>(
     sends: &Sent<T>,
 ) -> Result<Outcome<T::Content>> {
     let (server, phone) = (Parts::of::<T>(before)?, Parts::of::<T>(&sends.content)?);
-    let base = base.map(Parts::of::<T>).transpose()?;
+    let sides = Sides { base: base.map(Parts::of::<T>).transpose()?, server, phone, row, version };
     let (mut conflicts, mut warnings) = (Vec::new(), sends.warnings.clone());
-    let mut merged = Parts { header: server.header.clone(), sections: server.sections.clone() };
-    let rev = |place: usize| row.parts.get(place).map_or(0, |part| part.rev);
+    let mut merged = Parts { header: sides.server.header.clone(), sections: sides.server.sections.clone() };
     if sends.header {
-        if rev(0) <= version {
-            merged.header.clone_from(&phone.header);
-            let draft = server.header.get("draft") == Some(&Value::Bool(true))
-                && phone.header.get("draft") == Some(&Value::Bool(true));
-            merged.header.insert("draft".to_owned(), Value::Bool(draft));
-        } else {
-            let (header, kept) = merge::header(base.as_ref().map(|base| &base.header), &server.header, &phone.header);
-            merged.header = header;
-            let changed = |name: String| FieldError {
-                pointer: format!("/header/{name}"),
-                detail: "was changed on another device, and stays as it is there".to_owned(),
-            };
-            warnings.extend(kept.into_iter().map(changed));
-        }
+        let (header, kept) = merge_header(&sides);
+        merged.header = header;
+        let changed = |name: String| FieldError {
+            pointer: format!("/header/{name}"),
+            detail: "was changed on another device, and stays as it is there".to_owned(),
+        };
+        warnings.extend(kept.into_iter().map(changed));
     }
-    for (place, ((section, rule), sent)) in T::SECTIONS.iter().zip(T::RULES).zip(&sends.sections).enumerate() {
-        if !sent {
-            continue;
-        }
-        let of = |parts: &Parts| parts.sections.get(place).cloned().flatten();
-        let (has, comes) = (of(&server), of(&phone));
-        let value = if rev(place + 1) <= version {
-            comes
-        } else {
-            match merge::section(*rule, base.as_ref().and_then(of).as_ref(), has.as_ref(), comes.as_ref()) {
-                Merged::Value { value, cut } => {
-                    if cut {
-                        let detail = "holds as many as it can; the others were left out".to_owned();
-                        warnings.push(FieldError { pointer: format!("/{}", section.column), detail });
-                    }
-                    value
+    let sections = T::SECTIONS.iter().zip(T::RULES).zip(&sends.sections).enumerate();
+    for (place, ((section, rule), _)) in sections.filter(|(_, (_, sent))| **sent) {
+        match merge_section::<T>(tx, access, &sides, (place, *rule))? {
+            Merged::Value { value, cut } => {
+                if cut {
+                    let detail = "holds as many as it can; the others were left out".to_owned();
+                    warnings.push(FieldError { pointer: format!("/{}", section.column), detail });
                 }
-                Merged::Conflict if was_there::<T>(tx, access, row, (place, version), comes.as_ref())? => has,
-                Merged::Conflict => {
-                    conflicts.push(place);
-                    has
+                if let Some(slot) = merged.sections.get_mut(place) {
+                    *slot = value;
                 }
             }
-        };
-        if let Some(slot) = merged.sections.get_mut(place) {
-            *slot = value;
+            Merged::Conflict => conflicts.push(place),
         }
     }
     let checked = merged.content::<T>().filter(|content| T::parse(T::body(content)).is_ok());
@@ -393,6 +405,38 @@ fn merge_all<T: Merges>(
         warnings.push(FieldError { pointer: "/header".to_owned(), detail });
     }
     Ok(Outcome { content: before.clone(), conflicts, warnings })
+}
+
+/// Merges the header. Returns also the members that both sides changed, which stay as the server has them.
+fn merge_header(sides: &Sides<'_>) -> (Map<String, Value>, Vec<String>) {
+    let Sides { base, server, phone, .. } = sides;
+    if !sides.has_seen(0) {
+        return merge::header(base.as_ref().map(|base| &base.header), &server.header, &phone.header);
+    }
+    let is_draft = |parts: &Parts| parts.header.get("draft") == Some(&Value::Bool(true));
+    let mut header = phone.header.clone();
+    // What is done does not become a draft again.
+    header.insert("draft".to_owned(), Value::Bool(is_draft(server) && is_draft(phone)));
+    (header, Vec::new())
+}
+
+/// Merges a section. What was sent before, and has been changed on the server since, is no conflict.
+fn merge_section<T: Merges>(
+    tx: &mut Tx<'_>,
+    access: &Access<Write>,
+    sides: &Sides<'_>,
+    (place, rule): (usize, Rule),
+) -> Result<Merged> {
+    let of = |parts: &Parts| parts.sections.get(place).cloned().flatten();
+    let (has, comes) = (of(&sides.server), of(&sides.phone));
+    if sides.has_seen(place + 1) {
+        return Ok(Merged::Value { value: comes, cut: false });
+    }
+    let merged = merge::section(rule, sides.base.as_ref().and_then(of).as_ref(), has.as_ref(), comes.as_ref());
+    if merged == Merged::Conflict && was_there::<T>(tx, access, sides.row, (place, sides.version), comes.as_ref())? {
+        return Ok(Merged::Value { value: has, cut: false });
+    }
+    Ok(merged)
 }
 
 /// Whether a section had this value after the version that the phone began with: it was sent before, and the server has
