@@ -210,6 +210,7 @@ const KINDS: &[(&str, &str)] = &[
     ("sync/renewal.rs", "actions"),
     ("sync/sent.rs", "actions"),
     ("sync/words.rs", "actions"),
+    ("sync/words/", "actions"),
     ("sync/versions.rs", "actions"),
     ("tasks/", "actions"),
 ];
