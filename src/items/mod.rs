@@ -24,6 +24,7 @@
 //! Must not go in: the content of sections, and the decision on who may read (see [`crate::care::grants`]).
 
 pub mod actions;
+pub mod deletion;
 pub mod model;
 mod newest;
 pub mod pages;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use super::actions::{Item, purge};
+use super::actions::Item;
+use super::deletion::purge;
 use super::store::table::ItemTable;
 use crate::db::Tx;
 use crate::kernel::id::{Any, Patient};

@@ -6,6 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::actions::{self, New};
+use super::deletion;
 use super::model::{ItemRow, Part};
 use super::pages::{self, Filter, ItemWithContext};
 use super::readers;
@@ -154,20 +155,20 @@ pub async fn patch<T: WritableItem>(
 ///
 /// # Errors
 ///
-/// As [`Door::change`] and [`actions::delete`].
+/// As [`Door::change`] and [`deletion::delete`].
 pub async fn delete<T: ItemPresenter>(
     door: Door<Own>,
     act: &'static str,
     request: Request<Id<T::Id>>,
 ) -> Result<Reply> {
-    door.delete(act, request, |tx, access, command| actions::delete::<T>(tx, access, command.id, &command.when)).await
+    door.delete(act, request, |tx, access, command| deletion::delete::<T>(tx, access, command.id, &command.when)).await
 }
 
 /// Undeletes an item.
 ///
 /// # Errors
 ///
-/// As [`Door::change`] and [`actions::undelete`].
+/// As [`Door::change`] and [`deletion::undelete`].
 pub async fn undelete<T: ItemPresenter>(
     door: Door<Own>,
     act: &'static str,
@@ -175,7 +176,7 @@ pub async fn undelete<T: ItemPresenter>(
     manner: T::Manner,
 ) -> Result<Reply> {
     change::<T, _, _, _>(&door, act, (request, manner), Ok, |tx, access, command: &Command<Id<T::Id>>| {
-        actions::undelete::<T>(tx, access, command.id)
+        deletion::undelete::<T>(tx, access, command.id)
     })
     .await
 }

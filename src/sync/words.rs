@@ -14,6 +14,7 @@ use crate::changes;
 use crate::db::Tx;
 use crate::http::Preconditions;
 use crate::items::actions::{self as items, New};
+use crate::items::deletion;
 use crate::items::seal::{self, OpenedItem};
 use crate::items::{Header as _, ItemRow, ItemTable as _};
 use crate::kernel::id::Any;
@@ -85,8 +86,8 @@ fn apply<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, means: &Means, muta
             Some(row) => {
                 let merged = row.deleted_at.is_none() || row.version != mutation.base;
                 let ahead = mutation.base > row.version && row.deleted_at.is_none();
-                let back = items::undelete::<T>(tx, access, row.id.typed())?.value.unwrap_or(row);
-                let back = if ahead { items::restate::<T>(tx, access, back)? } else { back };
+                let back = deletion::undelete::<T>(tx, access, row.id.typed())?.value.unwrap_or(row);
+                let back = if ahead { deletion::restate::<T>(tx, access, back)? } else { back };
                 stored::<T>(tx, access, back, merged, Vec::new())
             }
             None => conflict::<T>(tx, access, Vec::new(), None),
@@ -127,7 +128,7 @@ fn delete<T: Merges>(
         let code = Some("kept_newer_words");
         return Ok(Done::Stored { replayed: false, kept, item, sibling: None, code, warnings: Vec::new() });
     }
-    items::delete::<T>(tx, access, row.id.typed(), &Preconditions::none())?;
+    deletion::delete::<T>(tx, access, row.id.typed(), &Preconditions::none())?;
     let row = T::Table::find(tx, access, mutation.thing)?.ok_or(Error::NotFound)?;
     stored::<T>(tx, access, row, false, Vec::new())
 }
@@ -218,7 +219,7 @@ fn write<T: Merges>(
     if row.is_gone(access.now()) {
         return revive::<T>(tx, access, &row, mutation);
     }
-    let back = items::undelete::<T>(tx, access, row.id.typed())?.value.ok_or(Error::NotFound)?;
+    let back = deletion::undelete::<T>(tx, access, row.id.typed())?.value.ok_or(Error::NotFound)?;
     merge_into::<T>(tx, access, vault, (back, true), mutation)
 }
 
@@ -230,7 +231,7 @@ fn revive<T: Merges>(tx: &mut Tx<'_>, access: &Access<Write>, row: &ItemRow, mut
     }
     let Sent { content, warnings, .. } = sent::<T>(access, None, mutation)?;
     let (row, warnings) = linked::<T, _>((content, None), warnings, |content| {
-        access.attempt(tx, |tx| items::revive::<T>(tx, access, row, &content))
+        access.attempt(tx, |tx| deletion::revive::<T>(tx, access, row, &content))
     })?;
     stored::<T>(tx, access, row, true, warnings)
 }
@@ -270,10 +271,10 @@ fn merge_into<T: Merges>(
     };
     // The same words may end a draft or change a kind, by which a rule of sharing would open it again.
     if came_back {
-        items::close::<T>(tx, access, row.id)?;
+        deletion::close::<T>(tx, access, row.id)?;
     }
     // The phone has seen more than a restored server has: what it saw to be there, it states to be there.
-    let row = if ahead { items::restate::<T>(tx, access, row)? } else { row };
+    let row = if ahead { deletion::restate::<T>(tx, access, row)? } else { row };
     if conflicts.is_empty() {
         let merged = !exact || !warnings.is_empty();
         return stored::<T>(tx, access, row, merged, warnings);

@@ -146,6 +146,7 @@ const KINDS: &[(&str, &str)] = &[
     ("identity/totp.rs", "model"),
     ("identity/upkeep.rs", "actions"),
     ("identity/well_known.rs", "model"),
+    ("items/deletion.rs", "actions"),
     ("items/newest.rs", "store"),
     ("items/pages.rs", "routes"),
     ("items/purging.rs", "actions"),

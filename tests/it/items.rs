@@ -14,7 +14,7 @@ use afterglow::db::AnyConnection;
 use afterglow::exercises::model::Responses;
 use afterglow::http::Methods;
 use afterglow::items::ItemKind;
-use afterglow::items::actions::purge;
+use afterglow::items::deletion::purge;
 use afterglow::journal::model::Entries;
 use afterglow::kernel::Id;
 use afterglow::kernel::id::Any;

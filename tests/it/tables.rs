@@ -123,7 +123,7 @@ const FOR_SERVER: &[(&str, &str, &str)] = &[
     ("care/grants/timed.rs", "WriteScope", "a grant begins and ends by time"),
     ("care/revocations.rs", "Access::<Read>", "what was revoked is entered in the ledger after its unit"),
     ("feed/step.rs", "Access::<Read>", "what readers see is found at the end of the unit of whoever changed it"),
-    ("items/actions.rs", "WriteScope", "purging spans patients"),
+    ("items/deletion.rs", "WriteScope", "purging spans patients"),
     ("schedule/horizon.rs", "Access::<Read>", "a plan is made beside the writer, which stores it if it still holds"),
     ("schedule/horizon.rs", "WriteScope", "a plan grows with time"),
 ];
