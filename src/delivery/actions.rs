@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use futures_util::future::join_all;
+use futures_util::{FutureExt as _, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -33,6 +33,9 @@ pub(super) const TASK: &str = "outbox";
 const ROUND: i64 = 448;
 /// The deliveries of a part of a round. While one part is judged, the database reads and stores another.
 const PART: usize = 112;
+/// The patients whose outcomes are stored apart at once. Those of a whole part would wait in the queue of the database
+/// before what requests ask for.
+const AT_ONCE: usize = 16;
 /// The longest that a round waits for its pushes to devices. What is still under way then goes on by itself, so that a
 /// push service that hangs does not hold what comes due meanwhile.
 const HOLDS: Duration = Duration::from_secs(1);
@@ -262,16 +265,16 @@ impl Round {
         outcomes.reminders = gone_out.filter_map(|one| reminder(one, self.prompts.get(&one.id)?, now)).collect();
         note_lateness(&outcomes, self.state.clock.now());
         let outcomes = Arc::new(outcomes);
-        let sent = match self.write(Arc::clone(&outcomes)).await {
-            Ok(()) => outcomes.count_sent(),
+        let (sent, outage) = match self.write(Arc::clone(&outcomes)).await {
+            Ok(()) => (outcomes.count_sent(), None),
             Err(error) if error.is_outage_for_all() => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "deliveries cannot be noted at once; those of each patient are noted apart");
-                self.store_apart(&outcomes).await?
+                self.store_apart(&outcomes).await
             }
         };
         metrics::counter!("afterglow_deliveries_sent_total").increment(u64::try_from(sent).unwrap_or(u64::MAX));
-        Ok(sent)
+        outage.map_or(Ok(sent), Err)
     }
 
     async fn write(&self, outcomes: Arc<Outcomes>) -> Result<()> {
@@ -284,18 +287,21 @@ impl Round {
         unit.await
     }
 
-    /// Stores what became of the deliveries of each patient in a unit of its own.
-    async fn store_apart(&self, outcomes: &Outcomes) -> Result<usize> {
-        let of_patients: Vec<_> = self
-            .leased
-            .chunk_by(|one, next| one.patient == next.patient)
-            .filter_map(|of| Some((of.first()?.patient, Arc::new(outcomes.only(of)))))
-            .collect();
-        let units: Vec<_> = of_patients.iter().map(|(_, own)| self.write(Arc::clone(own)).boxed()).collect();
+    /// Stores what became of the deliveries of each patient in a unit of its own. Returns the number of pushes that have
+    /// left and are stored, and an outage that others have met.
+    async fn store_apart(&self, outcomes: &Outcomes) -> (usize, Option<Error>) {
+        let of_patient = |of: &[Leased]| {
+            let (patient, own) = (of.first()?.patient, outcomes.only(of));
+            let count = own.count_sent();
+            Some(self.write(Arc::new(own)).map(move |stored| (patient, count, stored)).boxed())
+        };
+        let units: Vec<_> =
+            self.leased.chunk_by(|one, next| one.patient == next.patient).filter_map(of_patient).collect();
+        let mut units = futures_util::stream::iter(units).buffer_unordered(AT_ONCE);
         let (mut sent, mut outage) = (0, None);
-        for ((patient, own), stored) in of_patients.iter().zip(join_all(units).await) {
+        while let Some((patient, count, stored)) = units.next().await {
             match stored {
-                Ok(()) => sent += own.count_sent(),
+                Ok(()) => sent += count,
                 Err(error) if error.is_outage() => outage = Some(error),
                 Err(error) => {
                     metrics::counter!("afterglow_task_failures_total", "task" => TASK).increment(1);
@@ -303,7 +309,7 @@ impl Round {
                 }
             }
         }
-        outage.map_or(Ok(sent), Err)
+        (sent, outage)
     }
 
     /// Waits for the pushes that were under way when the round ended, and stores what became of them, by the leases of

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use afterglow::delivery::{Deliver, MarkDue, MemoryChannel};
 use afterglow::tasks::{PutOff, Task as _, TaskRun};
+use afterglow::{app, jobs};
 use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::channels::outbound::Log;
-use crate::delivery::{World, minutes};
+use crate::delivery::{World, minutes, plant, work};
 use crate::pushes::{self, registers};
+use crate::put_off::refuse_if;
 use crate::support::app::TestApp;
+use crate::support::journal::two;
 
 #[actix_web::test]
 async fn a_line_of_the_log_says_when_deliveries_are_late_for_a_minute_and_when_that_ends() {
@@ -58,4 +61,23 @@ async fn lateness_backlog_and_outcomes_by_channel_are_measured() {
     let text = String::from_utf8(world.app.get("/metrics").send().await.ok().bytes).unwrap();
     assert!(text.contains("\nafterglow_delivery_backlog_seconds "), "{text}");
     assert!(!text.contains("canary-7f3a"), "nothing about anybody");
+}
+
+#[actix_web::test]
+async fn a_push_that_has_left_is_counted_also_when_one_to_another_patient_cannot_be_noted() {
+    let app = TestApp::start().await;
+    let (theo, ann) = two(&app).await;
+    let ben = app.patient(&theo, "Ben Roth").await;
+    let channel = MemoryChannel::default();
+    work(&app, &channel).await;
+    for patient in [&ann, &ben] {
+        plant(&app, patient.patient.parse().unwrap(), app.now() + minutes(1), |_| {}).await;
+    }
+    refuse_if(&app, ("UPDATE", "prompts"), ("patient_id", &ann.patient), ("NEW.stage = 2", "deadlock detected"));
+    app.wait(minutes(1));
+    let sent = "afterglow_deliveries_sent_total";
+    let before = counted(&app, sent).await;
+    // It may be an outage.
+    jobs::tick(&app.server.state, &app::tasks(&channel), app.now()).await.unwrap_err();
+    assert!(counted(&app, sent).await >= before + 1.0, "the push to Ben");
 }

@@ -38,7 +38,7 @@ fn refuse(app: &TestApp, write: (&str, &str), own: (&str, &str)) {
 }
 
 /// The same for the writes that meet a further condition, and with the words of an error.
-fn refuse_if(
+pub fn refuse_if(
     app: &TestApp,
     (event, table): (&str, &str),
     (column, id): (&str, &str),
