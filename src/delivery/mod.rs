@@ -54,6 +54,7 @@ mod plan;
 mod routes;
 mod sending;
 pub mod store;
+mod storing;
 mod texts;
 
 pub use actions::{DeliverySummary, Tails, deliver};

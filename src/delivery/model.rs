@@ -9,6 +9,8 @@ use crate::prompts::model::{DeliveryStage, StoredPrompt};
 use crate::settings::Settings;
 use crate::vault::{MacLabel, Vault};
 
+/// The name of the task that delivers.
+pub const TASK: &str = "outbox";
 /// The only text of a push.
 pub const TEXT: &str = "A moment for you is ready";
 /// The most attempts at a delivery.

@@ -6,9 +6,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
 
-use super::actions::{TASK, Tails, deliver};
+use super::actions::{Tails, deliver};
 use super::channel::Channel;
 use super::due::MarkDue;
+use super::model::TASK;
 use crate::kernel::Result;
 use crate::state::State;
 use crate::tasks::{Due, Task, TaskProgress, TaskRun};

@@ -109,6 +109,7 @@ const KINDS: &[(&str, &str)] = &[
     ("delivery/outbox.rs", "actions"),
     ("delivery/plan.rs", "actions"),
     ("delivery/sending.rs", "actions"),
+    ("delivery/storing.rs", "actions"),
     ("delivery/texts.rs", "model"),
     ("exercises/answers.rs", "model"),
     ("exercises/catalogue.rs", "model"),
