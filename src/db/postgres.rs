@@ -40,11 +40,21 @@ pub(super) fn connect(url: &str) -> Result<PgConnection> {
     Ok(conn)
 }
 
+/// What libpq is told of waiting: briefly for a server that is away, and a sign of life each minute on a connection that
+/// rests, which a firewall would drop without a word.
+const WAITING: [(&str, &str); 5] = [
+    ("connect_timeout", "2"),
+    ("tcp_user_timeout", "5000"),
+    ("keepalives_idle", "60"),
+    ("keepalives_interval", "10"),
+    ("application_name", "afterglow"),
+];
+
 /// Adds bounds on the waiting of libpq to the URL, where the operator set none.
 fn with_timeouts(url: &str) -> String {
     let mut url = url.to_owned();
     let given = PostgresUrl::parse(&url);
-    for (key, value) in [("connect_timeout", "2"), ("tcp_user_timeout", "5000"), ("application_name", "afterglow")] {
+    for (key, value) in WAITING {
         if given.as_ref().is_ok_and(|given| given.parameter(key).is_none()) {
             url.push(if url.contains('?') { '&' } else { '?' });
             url.push_str(key);

@@ -4,8 +4,8 @@
 //! one unit of a caller who sends many, or for two with the one that runs. One caller has a quarter of the places at
 //! most. The units of one caller keep their order.
 //!
-//! Of the threads that wait, the one that worked last serves next: its connection has its statements and pages at hand,
-//! and no more connections are open than have been needed at once.
+//! Of the threads that wait, the one that began to wait last serves next: its connection has its statements and pages at
+//! hand, and few more connections are open than have been needed at once.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -97,7 +97,7 @@ impl Line {
 struct Lines {
     interactive: Line,
     bulk: Line,
-    /// The threads that wait for a unit, the one that worked last at the end.
+    /// The threads that wait for a unit, in the order in which they began to.
     idle: Vec<Thread>,
     closed: bool,
 }

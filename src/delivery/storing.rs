@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
@@ -16,10 +17,6 @@ use crate::kernel::id::Delivery;
 use crate::kernel::{Error, Id, Result};
 use crate::prompts::model::StoredPrompt;
 use crate::state::State;
-
-/// The patients whose outcomes are stored apart at once. Those of a whole part would wait in the queue of the database
-/// before what requests ask for.
-const AT_ONCE: usize = 16;
 
 /// What storing the outcomes of a round needs.
 pub(super) struct Round {
@@ -79,9 +76,8 @@ impl Round {
         };
         let units: Vec<_> =
             self.leased.chunk_by(|one, next| one.patient == next.patient).filter_map(of_patient).collect();
-        let mut units = futures_util::stream::iter(units).buffer_unordered(AT_ONCE);
         let (mut sent, mut outage) = (0, None);
-        while let Some((patient, count, stored)) = units.next().await {
+        for (patient, count, stored) in join_all(units).await {
             match stored {
                 Ok(()) => sent += count,
                 Err(error) if error.is_outage() => outage = Some(error),

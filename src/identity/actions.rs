@@ -173,9 +173,10 @@ pub async fn draft(
 }
 
 /// Inserts a drafted account. Its keys stay, and may be cached once that is durable. `None` when its address is taken:
-/// then the unit has not used them.
+/// then the unit has not used them, and an earlier run of it was rolled back.
 pub fn insert(tx: &mut Tx<'_>, vault: &Vault, draft: &PendingAccount) -> Result<Option<Id<Account>>> {
     if !store::insert_account(tx, &draft.row, &draft.profile, &draft.credential)? {
+        draft.guards.iter().for_each(KeyGuard::end_use);
         return Ok(None);
     }
     draft.guards.iter().for_each(KeyGuard::begin_use);

@@ -38,6 +38,11 @@ impl KeyGuard {
     pub fn begin_use(&self) {
         self.is_used.store(true, Ordering::Release);
     }
+
+    /// Takes [`KeyGuard::begin_use`] back, in a unit that runs again and does not store what is sealed under the keys.
+    pub fn end_use(&self) {
+        self.is_used.store(false, Ordering::Release);
+    }
 }
 
 impl Drop for KeyGuard {

@@ -143,11 +143,7 @@ async fn a_code_is_void_once_an_admin_is_none_any_more_though_its_member_could_n
     let Clinic { app, admin, nurse: noor, .. } = Clinic::open().await;
     let id = clinic_of(&admin).await;
     let (members, leave) = (format!("/v1/clinics/{id}/members"), format!("/v1/clinics/{id}/leave"));
-    for (name, leaves, damage, mend) in [
-        ("Sam Idris", true, "version = version + 1", "version = version - 1"),
-        ("Una Gerst", false, "version = version + 1", "version = version - 1"),
-        ("Kim Sato", false, "ended_at = created_at", "ended_at = NULL"),
-    ] {
+    for (name, leaves) in [("Sam Idris", true), ("Una Gerst", false)] {
         let other = app.staff(&admin, name, &["admin"]).await;
         let reset = other.act(&format!("{members}/{}/credential-reset", noor.account));
         let code = reset.send().await.ok().text("/code");
@@ -155,13 +151,13 @@ async fn a_code_is_void_once_an_admin_is_none_any_more_though_its_member_could_n
             let mut sql = Sql::open(&app.database.backend);
             sql.run(&format!("UPDATE staff_members SET {change} WHERE account_id = {}", sql.id(&noor.account)));
         };
-        set(damage);
+        set("version = version + 1");
         if leaves {
             other.act(&leave).send().await.no_content();
         } else {
             admin.act(&format!("{members}/{}/disable", other.account)).send().await.ok();
         }
-        set(mend);
+        set("version = version - 1");
         let body = json!({ "code": code, "email": "noor.haddad@example.org", "passphrase": "another river at dusk" });
         app.post("/v1/auth/staff-reset", body).send().await.expect(422).refused("code_invalid");
     }

@@ -66,11 +66,12 @@ pub fn delete_resets(tx: &mut Tx<'_>, accounts: &[Id<Account>]) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the resets of a clinic's members, present and former, when one of its admins is an admin no longer and may
-/// have kept a code. Who has made a code is not stored: the other admins make theirs again. A member whose row does not
-/// fit its MAC is not left out, whatever the row says: the code would work again once the row is mended.
+/// Deletes the resets of a clinic's members when one of its admins is an admin no longer and may have kept a code. Who
+/// has made a code is not stored: the other admins make theirs again. A member whose row does not fit its MAC is not left
+/// out: the code would work again once the row is mended.
 pub fn delete_resets_at(tx: &mut Tx<'_>, clinic: Id<Clinic>) -> Result<()> {
-    let members = staff_members::table.filter(staff_members::clinic_id.eq(clinic)).select(staff_members::account_id);
+    let present = staff_members::clinic_id.eq(clinic).and(staff_members::ended_at.is_null());
+    let members = staff_members::table.filter(present).select(staff_members::account_id);
     let theirs = staff_resets::table.filter(staff_resets::account_id.eq_any(members));
     diesel::delete(theirs).execute(tx.conn())?;
     Ok(())

@@ -46,8 +46,8 @@ pub struct InfusionView {
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     ended_at: Option<Timestamp>,
     /// The advice on driving with its earliest time, to show until then; present once it is completed. The time is by
-    /// the clock where the patient was at the end, also if they have moved since: the words say which. For the patient
-    /// in their language and with the place; for others in English, with the offset from UTC.
+    /// the clock where the patient was at the end, also if they have moved since. For the patient the words say which
+    /// clock that is, in their language; others read English without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
         nullable = false,

@@ -29,8 +29,8 @@ pub const fn driving_advice(language: TextLanguage) -> &'static str {
 /// night have to pass. Whichever is later counts, the hours or the morning after. Words, no time to count down.
 ///
 /// They say by which clock the time is: the patient may read them in another zone, also from an answer that the phone
-/// has kept. `patient` is the patient's language. Staff (`None`) read English and the offset without the place, which
-/// would tell them in which zone the patient is.
+/// has kept. `patient` is the patient's language. Staff (`None`) read English without the clock, which would tell them in
+/// which zone the patient was.
 pub fn driving(params: &WindowParams, end: Timestamp, zone: &Zone, patient: Option<TextLanguage>) -> Option<String> {
     let morning = zone.instant(zone.date(end).tomorrow().ok()?, MORNING);
     let until = end.checked_add(params.no_driving()).ok()?.max(morning);
@@ -40,9 +40,11 @@ pub fn driving(params: &WindowParams, end: Timestamp, zone: &Zone, patient: Opti
         TextLanguage::German => (german::when(at), german::PLACE),
         TextLanguage::Spanish => (spanish::when(at), spanish::PLACE),
     };
-    let place = patient.and(zone.place()).map(|name| place.replace("{place}", &name)).unwrap_or_default();
-    let when = format!("{time}{place} (UTC{})", zone.offset(until));
-    Some(driving_advice(language).replace("{when}", &when))
+    let clock = patient.map(|_| {
+        let place = zone.place().map(|name| place.replace("{place}", &name)).unwrap_or_default();
+        format!("{place} (UTC{})", zone.offset(until))
+    });
+    Some(driving_advice(language).replace("{when}", &format!("{time}{}", clock.unwrap_or_default())))
 }
 
 #[cfg(test)]
@@ -77,12 +79,12 @@ mod tests {
     }
 
     #[test]
-    fn a_patient_anywhere_reads_by_which_clock_they_do_not_drive_and_staff_read_only_its_offset() {
+    fn a_patient_anywhere_reads_by_which_clock_they_do_not_drive_and_staff_read_no_clock() {
         for (zone, patient, staff) in [
-            ("America/New_York", "10:00 New York time (UTC-04), and", "10:00 (UTC-04), and"),
-            ("Asia/Kolkata", "19:30 Kolkata time (UTC+05:30), and", "19:30 (UTC+05:30), and"),
-            ("Etc/GMT+5", "09:00 (UTC-05), and", "09:00 (UTC-05), and"),
-            ("UTC", "14:00 (UTC+00), and", "14:00 (UTC+00), and"),
+            ("America/New_York", "10:00 New York time (UTC-04), and", "10:00, and"),
+            ("Asia/Kolkata", "19:30 Kolkata time (UTC+05:30), and", "19:30, and"),
+            ("Etc/GMT+5", "09:00 (UTC-05), and", "09:00, and"),
+            ("UTC", "14:00 (UTC+00), and", "14:00, and"),
         ] {
             for (reader, time) in [(Some(TextLanguage::English), patient), (None, staff)] {
                 let words = told("2026-03-10T14:00:00Z", zone, reader);
