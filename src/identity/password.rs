@@ -1,7 +1,8 @@
-//! Argon2id, on threads of its own, two at once at most, in memory that is kept: as much as these need and no more,
-//! however many log in.
+//! Argon2id, on threads of its own, two at once at most, in as much memory as these need and no more, however many log
+//! in. It is kept while people log in, and given back afterwards.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use serde::{Deserialize, Serialize};
@@ -36,8 +37,10 @@ impl Credential {
     }
 }
 
-/// The most turns at once. Each keeps 19 MB.
+/// The most turns at once. Each takes 19 MB.
 const TURNS: usize = 2;
+/// How long the memory of the last turn is kept for another. To get it anew can take as long as the turn itself.
+const KEPT: Duration = Duration::from_secs(10);
 /// How many may wait for their turn. With 16 ms each, the last of them waits about four seconds on two cores.
 const WAITING: usize = 256;
 
@@ -47,9 +50,16 @@ pub struct Passwords {
     /// Turns, and places to wait for one.
     turns: Arc<Semaphore>,
     places: Arc<Semaphore>,
-    /// The memory of turns that are over.
-    memory: Arc<Mutex<Vec<Vec<Block>>>>,
+    pool: Arc<Mutex<Pool>>,
+    kept: Duration,
     cost: (u32, u32, u32),
+}
+
+/// The memory of turns that are over, and how many are.
+#[derive(Default)]
+struct Pool {
+    free: Vec<Vec<Block>>,
+    turns: u64,
 }
 
 impl std::fmt::Debug for Passwords {
@@ -70,7 +80,7 @@ impl Passwords {
         // Half of the cores are left to others, whoever floods the log-in.
         let turns = (cores / 2).clamp(1, TURNS);
         let (turns, places) = (Semaphore::new(turns), Semaphore::new(turns + WAITING));
-        Self { turns: Arc::new(turns), places: Arc::new(places), memory: Arc::default(), cost }
+        Self { turns: Arc::new(turns), places: Arc::new(places), pool: Arc::default(), kept: KEPT, cost }
     }
 
     /// Whether a credential was made at another cost than new ones are.
@@ -110,14 +120,12 @@ impl Passwords {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
         let gone = |_closed| Error::Unavailable("the server is stopping");
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(gone)?;
-        let kept = Arc::clone(&self.memory);
+        let (pool, kept) = (Arc::clone(&self.pool), self.kept);
         tokio::task::spawn_blocking(move || {
             let _held = (place, turn);
-            let mut memory = kept.lock().ok().and_then(|mut kept| kept.pop()).unwrap_or_default();
+            let mut memory = pool.lock().ok().and_then(|mut pool| pool.free.pop()).unwrap_or_default();
             let done = work(&mut memory);
-            if let Ok(mut kept) = kept.lock() {
-                kept.push(memory);
-            }
+            keep(memory, &pool, kept);
             done
         })
         .await
@@ -129,6 +137,22 @@ impl Default for Passwords {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Puts the memory of a turn into the pool, and empties it after a time without another turn.
+fn keep(memory: Vec<Block>, pool: &Arc<Mutex<Pool>>, time: Duration) {
+    let Ok(mut kept) = pool.lock() else { return };
+    kept.free.push(memory);
+    kept.turns += 1;
+    let (turns, pool) = (kept.turns, Arc::clone(pool));
+    tokio::spawn(async move {
+        tokio::time::sleep(time).await;
+        if let Ok(mut kept) = pool.lock()
+            && kept.turns == turns
+        {
+            kept.free = Vec::new();
+        }
+    });
 }
 
 /// The hash of a passphrase, worked out in `memory`, which grows as far as it must.
@@ -168,8 +192,21 @@ mod tests {
         let right = outcomes.iter().filter(|outcome| matches!(outcome, Ok(true))).count();
         let waited = outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::Unavailable(_)))).count();
         assert_eq!((right + waited, right >= WAITING, waited > 0), (1000, true, true), "{right} {waited}");
-        assert!(passwords.memory.lock().unwrap().len() <= TURNS);
+        assert!((1..=TURNS).contains(&passwords.pool.lock().unwrap().free.len()));
         // Nobody stays out for good.
         assert!(passwords.fits(passphrase(), credential).await.unwrap());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_memory_of_log_ins_is_given_back_when_nobody_follows() {
+        let passwords = Passwords { kept: Duration::from_millis(1), ..Passwords::with_cost((64, 1, 1)) };
+        let passphrase = Passphrase::typed("a long passphrase".to_owned());
+        passwords.hash(passphrase, &Entropy::System).await.unwrap();
+        let given_back = async {
+            while !passwords.pool.lock().unwrap().free.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), given_back).await.unwrap();
     }
 }
