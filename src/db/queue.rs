@@ -269,18 +269,18 @@ mod tests {
     #[test]
     fn the_thread_that_worked_last_serves_next() {
         let queue = Arc::new(Queue::new(8));
-        let (served, by) = mpsc::channel();
+        let (names, by) = mpsc::channel();
         let threads = ["first", "second"].map(|name| {
-            let (queue, served) = (Arc::clone(&queue), served.clone());
+            let (queue, names) = (Arc::clone(&queue), names.clone());
             thread::spawn(move || {
                 while queue.next().is_some() {
-                    served.send(name).unwrap()
+                    names.send(name).unwrap();
                 }
             })
         });
         let idle = || {
             while queue.lines().idle.len() < threads.len() {
-                thread::yield_now()
+                thread::yield_now();
             }
         };
         let serves = || {
@@ -291,7 +291,9 @@ mod tests {
         let first = serves();
         assert_eq!([serves(), serves(), serves()], [first; 3]);
         queue.close();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         assert!(queue.lines().idle.is_empty());
     }
 
