@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::{reader, strict_json};
 use crate::kernel::{Code, Error, FieldError, Result};
+use crate::vault::apart;
 
 /// The limits of a body. Another one in the app data of a scope changes them there.
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +48,8 @@ pub struct Body<T, const MOST: usize = { usize::MAX }> {
     raw: Bytes,
 }
 
-/// A body that is being read, with the document that it is read from.
-pub(super) type WithDocument<B> = LocalBoxFuture<'static, Result<(B, Value)>>;
+/// A body that is being read, with what is made of the document that it is read from.
+pub(super) type ReadWith<B, D> = LocalBoxFuture<'static, Result<(B, D)>>;
 
 /// The ignored fields of a lenient request; the [`super::Reply`] names them.
 pub(super) struct Warnings(pub Vec<FieldError>);
@@ -76,26 +77,30 @@ impl<T, const MOST: usize> fmt::Debug for Body<T, MOST> {
     }
 }
 
-impl<T: DeserializeOwned + 'static, const MOST: usize> Body<T, MOST> {
-    /// Reads a body, and returns it with the document that it was read from.
-    pub(super) fn with_document(request: &HttpRequest, payload: &mut Payload) -> WithDocument<Self> {
+impl<T: DeserializeOwned + Send + 'static, const MOST: usize> Body<T, MOST> {
+    /// Reads a body, and returns it with what `make` makes of the document that it was read from.
+    pub(super) fn read_with<D: Send + 'static>(
+        request: &HttpRequest,
+        payload: &mut Payload,
+        make: impl FnOnce(Value) -> D + Send + 'static,
+    ) -> ReadWith<Self, D> {
         let checked = expect_json(request, JSON).and_then(|()| expect_small(request, MOST));
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
             let raw = read(payload, checked?).await?;
-            let (value, document) = parsed_with_document(&raw, &request)?;
-            Ok((Self { value, raw }, document))
+            let (value, made) = parsed_with(&raw, &request, make).await?;
+            Ok((Self { value, raw }, made))
         })
     }
 }
 
-impl<T: DeserializeOwned + 'static, const MOST: usize> FromRequest for Body<T, MOST> {
+impl<T: DeserializeOwned + Send + 'static, const MOST: usize> FromRequest for Body<T, MOST> {
     type Error = Error;
     type Future = LocalBoxFuture<'static, Result<Self>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = Self::with_document(request, payload);
+        let body = Self::read_with(request, payload, drop);
         Box::pin(async move { Ok(body.await?.0) })
     }
 }
@@ -119,9 +124,14 @@ impl<T> fmt::Debug for MaybeBody<T> {
     }
 }
 
-impl<T: DeserializeOwned + 'static> MaybeBody<T> {
-    /// Reads a body, and returns it with the document that it was read from. An absent one has an empty document.
-    pub(super) fn with_document(request: &HttpRequest, payload: &mut Payload) -> WithDocument<Self> {
+impl<T: DeserializeOwned + Send + 'static> MaybeBody<T> {
+    /// Reads a body, and returns it with what `make` makes of the document that it was read from. An absent one has an
+    /// empty document.
+    pub(super) fn read_with<D: Send + 'static>(
+        request: &HttpRequest,
+        payload: &mut Payload,
+        make: impl FnOnce(Value) -> D + Send + 'static,
+    ) -> ReadWith<Self, D> {
         let typed = expect_json(request, JSON);
         let small = expect_small(request, usize::MAX);
         let request = request.clone();
@@ -129,21 +139,21 @@ impl<T: DeserializeOwned + 'static> MaybeBody<T> {
         Box::pin(async move {
             let raw = read(payload, small?).await?;
             if raw.is_empty() {
-                return Ok((Self { value: None, raw }, Value::Object(Map::new())));
+                return Ok((Self { value: None, raw }, make(Value::Object(Map::new()))));
             }
             typed?;
-            let (value, document) = parsed_with_document(&raw, &request)?;
-            Ok((Self { value: Some(value), raw }, document))
+            let (value, made) = parsed_with(&raw, &request, make).await?;
+            Ok((Self { value: Some(value), raw }, made))
         })
     }
 }
 
-impl<T: DeserializeOwned + 'static> FromRequest for MaybeBody<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest for MaybeBody<T> {
     type Error = Error;
     type Future = LocalBoxFuture<'static, Result<Self>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = Self::with_document(request, payload);
+        let body = Self::read_with(request, payload, drop);
         Box::pin(async move { Ok(body.await?.0) })
     }
 }
@@ -225,40 +235,38 @@ fn broken(error: &PayloadError, limit: BodyLimit) -> Error {
     }
 }
 
-/// Parses a body, and keeps the ignored fields for the reply.
-pub(super) fn parsed<T: DeserializeOwned>(raw: &[u8], request: &HttpRequest) -> Result<T> {
-    Ok(parsed_with_document(raw, request)?.0)
-}
-
-/// As [`parsed`], with the document that the value was read from.
-fn parsed_with_document<T: DeserializeOwned>(raw: &[u8], request: &HttpRequest) -> Result<(T, Value)> {
-    let mut document = strict_json::parse(raw)?;
-    let (value, warnings) = reader::document(&mut document, raw.len(), lenient(request))?;
-    warn(request, warnings);
-    Ok((value, document))
-}
-
-/// Keeps the ignored fields for the reply.
-fn warn(request: &HttpRequest, warnings: Vec<FieldError>) {
-    if !warnings.is_empty() {
-        request.extensions_mut().insert(Warnings(warnings));
-    }
-}
-
-/// Parses the members of a merge patch on a `T`, without the unknown ones if the client is lenient. `uncleared` finds
-/// the nulls of members that cannot be cleared.
-///
-/// # Errors
-///
-/// [`Error::Invalid`] with every fault that can be seen without the stored object.
-pub(super) fn parse_patch<T: DeserializeOwned>(
-    raw: &[u8],
+/// Has `parse` read a body of so many `bytes`, knowing whether the client is lenient, and keeps the fields that it
+/// ignored for the reply. A long body is read where no other request waits for it: every body is read through this.
+pub(super) async fn parsing<T: Send + 'static>(
+    bytes: usize,
     request: &HttpRequest,
-    uncleared: impl FnOnce(&Value) -> Vec<FieldError>,
-) -> Result<Map<String, Value>> {
-    let patch = strict_json::parse(raw)?;
-    let faults = uncleared(&patch);
-    let (patch, warnings) = reader::patch::<T>(patch, raw.len(), lenient(request), faults)?;
-    warn(request, warnings);
-    Ok(patch)
+    parse: impl FnOnce(bool) -> Result<(T, Vec<FieldError>)> + Send + 'static,
+) -> Result<T> {
+    let lenient = lenient(request);
+    let (value, ignored) = apart(bytes, move || parse(lenient)).await??;
+    if !ignored.is_empty() {
+        request.extensions_mut().insert(Warnings(ignored));
+    }
+    Ok(value)
+}
+
+/// Parses a body, and answers it with what `make` makes of the document that it was read from.
+async fn parsed_with<T: DeserializeOwned + Send + 'static, D: Send + 'static>(
+    raw: &Bytes,
+    request: &HttpRequest,
+    make: impl FnOnce(Value) -> D + Send + 'static,
+) -> Result<(T, D)> {
+    let bytes = raw.clone();
+    let parse = move |lenient| {
+        let (value, ignored, document) = parsed(&bytes, lenient)?;
+        Ok(((value, make(document)), ignored))
+    };
+    parsing(raw.len(), request, parse).await
+}
+
+/// Parses a body. Returns the value, the ignored fields, and the document that it was read from.
+pub(super) fn parsed<T: DeserializeOwned>(raw: &[u8], lenient: bool) -> Result<(T, Vec<FieldError>, Value)> {
+    let mut document = strict_json::parse(raw)?;
+    let (value, ignored) = reader::document(&mut document, raw.len(), lenient)?;
+    Ok((value, ignored, document))
 }

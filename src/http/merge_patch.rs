@@ -15,8 +15,8 @@ use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::body::{self, MERGE_PATCH};
-use super::reader;
+use super::body::{self, MERGE_PATCH, ReadWith};
+use super::{reader, strict_json};
 use crate::kernel::{Error, FieldError, Result};
 
 /// A body that a merge patch can change: the body of the PUT that would make the stored object.
@@ -63,11 +63,6 @@ impl<T: Patchable> Patch<T> {
         merge(&mut value, Value::Object(self.members.clone()));
         Ok(reader::document(&mut value, self.raw.len(), false)?.0)
     }
-
-    /// Returns the received bytes.
-    pub(super) fn raw(&self) -> &Bytes {
-        &self.raw
-    }
 }
 
 /// Merges a patch into a value (RFC 7396, section 2).
@@ -89,19 +84,38 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-impl<T: Patchable> FromRequest for Patch<T> {
-    type Error = Error;
-    type Future = LocalBoxFuture<'static, Result<Self>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+impl<T: Patchable> Patch<T> {
+    /// Reads a patch, and returns it with what `make` makes of the document that was sent.
+    pub(super) fn read_with<D: Send + 'static>(
+        request: &HttpRequest,
+        payload: &mut Payload,
+        make: impl FnOnce(&Value) -> D + Send + 'static,
+    ) -> ReadWith<Self, D> {
         let checked = body::expect_json(request, MERGE_PATCH).and_then(|()| body::expect_small(request, usize::MAX));
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
             let raw = body::read(payload, checked?).await?;
-            let members = body::parse_patch::<T>(&raw, &request, uncleared::<T>)?;
-            Ok(Self { members, raw, of: PhantomData })
+            let bytes = raw.clone();
+            let parse = move |lenient| {
+                let patch = strict_json::parse(&bytes)?;
+                let (faults, made) = (uncleared::<T>(&patch), make(&patch));
+                let (members, ignored) = reader::patch::<T>(patch, bytes.len(), lenient, faults)?;
+                Ok(((members, made), ignored))
+            };
+            let (members, made) = body::parsing(raw.len(), &request, parse).await?;
+            Ok((Self { members, raw, of: PhantomData }, made))
         })
+    }
+}
+
+impl<T: Patchable> FromRequest for Patch<T> {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = Self::read_with(request, payload, |_| ());
+        Box::pin(async move { Ok(body.await?.0) })
     }
 }
 

@@ -12,26 +12,28 @@ use serde::de::DeserializeOwned;
 
 use super::body::{self, BodyLimit};
 use super::strict_json::mend_surrogates;
-use crate::kernel::{Code, Error, Result};
-use crate::vault::apart;
+use crate::kernel::{Code, Error, FieldError, Result};
 
 /// The bytes that are unpacked at once.
 const PIECE: usize = 16 * 1024;
 
 /// A large body.
-pub trait Packed: DeserializeOwned + 'static {
+pub trait Packed: DeserializeOwned + Send + 'static {
     /// The pointer below which words stand that were written offline.
     const WORDS: &'static str;
 }
 
 /// A JSON body as a `T`, like a [`super::Body`], of at most `MOST` bytes whatever the limit of other bodies. It may come
 /// as `Content-Encoding: gzip`; `MOST` then bounds what it unpacks to.
-pub struct PackedBody<T, const MOST: usize>(T);
+pub struct PackedBody<T, const MOST: usize> {
+    value: T,
+    bytes: usize,
+}
 
 impl<T, const MOST: usize> PackedBody<T, MOST> {
-    /// Returns the value.
-    pub fn into_inner(self) -> T {
-        self.0
+    /// Returns the value, and of how many bytes it was read.
+    pub fn into_parts(self) -> (T, usize) {
+        (self.value, self.bytes)
     }
 }
 
@@ -56,25 +58,28 @@ impl<T: Packed, const MOST: usize> FromRequest for PackedBody<T, MOST> {
         Box::pin(async move {
             let (packed, limit) = checked?;
             let raw = body::read(payload, limit).await?;
-            if !packed {
-                return Ok(Self(read(&raw, &request)?));
-            }
             // A few bytes may unpack to as much as is taken at all.
-            let unpacked = apart(MOST, move || unpack(MultiGzDecoder::new(raw.as_ref()), limit)).await??;
-            Ok(Self(read(&unpacked, &request)?))
+            let bytes = if packed { MOST } else { raw.len() };
+            let parse = move |lenient| {
+                let raw = if packed { unpack(MultiGzDecoder::new(raw.as_ref()), limit)?.into() } else { raw };
+                let (value, ignored) = read(&raw, lenient)?;
+                Ok((Self { value, bytes: raw.len() }, ignored))
+            };
+            body::parsing(bytes, &request, parse).await
         })
     }
 }
 
 /// Parses a body. Lone surrogates in words that were written offline are replaced by NUL, for the taker to mend: a body
 /// that was refused for them would be sent again as it is, and keep the whole batch on the phone.
-fn read<T: Packed>(bytes: &[u8], request: &HttpRequest) -> Result<T> {
-    match body::parsed(bytes, request) {
+fn read<T: Packed>(bytes: &[u8], lenient: bool) -> Result<(T, Vec<FieldError>)> {
+    let parsed = match body::parsed(bytes, lenient) {
         Err(Error::Unreadable(fault)) if fault.pointer.starts_with(T::WORDS) => {
-            body::parsed(&mend_surrogates(bytes), request)
+            body::parsed(&mend_surrogates(bytes), lenient)
         }
         parsed => parsed,
-    }
+    };
+    parsed.map(|(value, ignored, _)| (value, ignored))
 }
 
 /// Whether the body is packed with gzip. Every other coding is refused, and more than one.

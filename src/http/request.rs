@@ -6,6 +6,7 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::canonical::canonical;
@@ -110,16 +111,15 @@ impl RequestBody for () {
 
 macro_rules! content {
     ($(<$($of:ident),*> $body:ty;)*) => { $(
-        impl<T: DeserializeOwned + ToSchema + 'static, $(const $of: usize),*> RequestBody for $body {
+        impl<T: DeserializeOwned + ToSchema + Send + 'static, $(const $of: usize),*> RequestBody for $body {
             fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {
                 let keyed = request.headers().contains_key(HEADER);
-                let body = Self::with_document(request, payload);
+                // Made of the parsed document: a second parsing was seen in the profile.
+                let make = move |document| if keyed { canonical::<T>(document, false) } else { Vec::new() };
+                let body = Self::read_with(request, payload, make);
                 Box::pin(async move {
                     match body.await {
-                        // Made of the parsed document: a second parsing was seen in the profile.
-                        Ok((body, document)) => {
-                            (Ok(body), if keyed { canonical::<T>(document, false) } else { Vec::new() })
-                        }
+                        Ok((body, canonical)) => (Ok(body), canonical),
                         // An unreadable body counts as an empty one.
                         Err(error) => (Err(error), b"{}".to_vec()),
                     }
@@ -133,12 +133,13 @@ content! { <MOST> Body<T, MOST>; <> MaybeBody<T>; }
 impl<T: Patchable> RequestBody for Patch<T> {
     fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {
         let keyed = request.headers().contains_key(HEADER);
-        let body = Self::from_request(request, payload);
+        let make = move |patch: &Value| if keyed { canonical::<T>(patch.clone(), true) } else { Vec::new() };
+        let body = Self::read_with(request, payload, make);
         Box::pin(async move {
-            let body = body.await;
-            let document = body.as_ref().ok().filter(|_| keyed).map(|body| serde_json::from_slice(body.raw()));
-            let canonical = document.map(|document| canonical::<T>(document.unwrap_or_default(), true));
-            (body, canonical.unwrap_or_default())
+            match body.await {
+                Ok((body, canonical)) => (Ok(body), canonical),
+                Err(error) => (Err(error), Vec::new()),
+            }
         })
     }
 }

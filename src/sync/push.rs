@@ -46,7 +46,7 @@ pub struct Sent {
     /// The mutation and its fingerprint.
     pub mutation: std::result::Result<(Mutation, Vec<u8>), Arc<Error>>,
     /// The bytes of it.
-    bytes: usize,
+    pub bytes: usize,
     /// Whether another one of the batch before it changes the same thing.
     pub repeated: bool,
 }

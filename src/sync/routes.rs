@@ -92,11 +92,11 @@ async fn pull_changes(door: Door<Own>, query: Result<Query<PullQuery>, Error>) -
     let pulled = pulled?;
     let cursor = door.state().vault.seal_cursor(&scope, &pulled.next.to_bytes());
     let own = pulled.items.iter().all(|(_, held)| held.kind.is_own());
-    Ok(Reply::ok(&shown(&door, pulled, cursor).await?).compressed_if(own))
+    Ok(shown(&door, pulled, cursor).await?.compressed_if(own))
 }
 
 /// Opens and renders a page, after the unit.
-async fn shown(door: &Door<Own>, pulled: Pulled, cursor: String) -> Result<ChangePage> {
+async fn shown(door: &Door<Own>, pulled: Pulled, cursor: String) -> Result<Reply> {
     let Pulled { epoch, items, seq, has_more, .. } = pulled;
     let (keys, patient) = (door.keys()?.clone(), door.patient()?);
     let bytes = items.iter().map(|(_, held)| held.bytes).sum();
@@ -105,7 +105,8 @@ async fn shown(door: &Door<Own>, pulled: Pulled, cursor: String) -> Result<Chang
             let (kind, thing) = (held.kind, (held.id.uuid(), held.version, seq));
             Ok(SyncItem::new(kind, thing, held.open(&keys, patient)?))
         };
-        items.into_iter().map(item).collect::<Result<Vec<_>>>()
+        let items = items.into_iter().map(item).collect::<Result<_>>()?;
+        Ok(Reply::ok(&ChangePage { epoch: epoch.to_string(), items, seq, cursor, has_more }))
     });
-    Ok(ChangePage { epoch: epoch.to_string(), items: opened.await??, seq, cursor, has_more })
+    opened.await?
 }

@@ -1,12 +1,17 @@
 //! Bodies: bombs, limits, pointers, and no echo of the content.
 
+use std::cell::Cell;
+use std::io::Write as _;
 use std::time::Duration;
 
-use actix_web::FromRequest;
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::web::Bytes;
+use actix_web::{FromRequest, HttpMessage as _};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::stream;
+use serde::Deserializer;
 
 use super::*;
 
@@ -250,4 +255,78 @@ async fn a_body_that_does_not_come_is_given_up() {
     let mut payload: Payload = Payload::Stream { payload: Box::pin(stream::pending()) };
     let error = Body::<PutThing>::from_request(&request, &mut payload).await.unwrap_err();
     assert_eq!(error.code(), Code::RequestTimeout);
+}
+
+thread_local! {
+    /// How many letters this thread has read.
+    static LETTERS: Cell<usize> = const { Cell::new(0) };
+}
+
+fn noted<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<String, D::Error> {
+    LETTERS.set(LETTERS.get() + 1);
+    String::deserialize(from)
+}
+
+#[derive(Debug, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PutLetter {
+    #[serde(deserialize_with = "noted")]
+    letter: String,
+}
+
+impl Patchable for PutLetter {
+    const FIXED: &'static [&'static str] = &[];
+}
+
+impl Packed for PutLetter {
+    const WORDS: &'static str = "/letter";
+}
+
+/// How many letters this thread reads when it takes one of so many bytes as a `B`.
+async fn read_here<B: FromRequest<Error = Error>>(bytes: usize, packed: bool) -> usize {
+    let body = json!({ "letter": "w".repeat(bytes), "stranger": 1 }).to_string();
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(body.as_bytes()).unwrap();
+    let body = if packed { packer.finish().unwrap() } else { body.into_bytes() };
+    let request = TestRequest::post()
+        .insert_header(("content-type", "application/json"))
+        .insert_header(("content-encoding", if packed { "gzip" } else { "identity" }))
+        .insert_header(("idempotency-key", "k-1"))
+        .insert_header(("prefer", "handling=lenient"))
+        .set_payload(body);
+    let (request, mut payload) = request.to_http_parts();
+    LETTERS.set(0);
+    B::from_request(&request, &mut payload).await.unwrap();
+    let warned = request.extensions().get::<body::Warnings>().map(|warnings| warnings.0[0].pointer.clone());
+    assert_eq!(warned.as_deref(), Some("/stranger"), "wherever it is read, the reply tells of ignored fields");
+    LETTERS.get()
+}
+
+#[actix_web::test]
+async fn a_long_body_is_read_where_no_other_request_waits_for_it_and_a_short_one_at_once() {
+    const MOST: usize = 8 * 1024 * 1024;
+    const LONG: usize = 200 * 1024;
+    for (bytes, here) in [(100, 1), (LONG, 0)] {
+        assert_eq!(read_here::<Body<PutLetter>>(bytes, false).await, here, "{bytes}");
+        assert_eq!(read_here::<MaybeBody<PutLetter>>(bytes, false).await, here, "{bytes}");
+        assert_eq!(read_here::<Patch<PutLetter>>(bytes, false).await, here, "{bytes}");
+        assert_eq!(read_here::<PackedBody<PutLetter, MOST>>(bytes, false).await, here, "{bytes}");
+        assert_eq!(read_here::<Unfailing<Body<PutLetter>>>(bytes, false).await, here, "{bytes}");
+        assert_eq!(read_here::<Unfailing<MaybeBody<PutLetter>>>(bytes, false).await, here, "{bytes}");
+        assert_eq!(read_here::<Unfailing<Patch<PutLetter>>>(bytes, false).await, here, "{bytes}");
+        assert_eq!(read_here::<PackedBody<PutLetter, MOST>>(bytes, true).await, 0, "what it unpacks to is not known");
+    }
+}
+
+/// A request for a change, whose faults are told when it is looked at.
+struct Unfailing<B>(std::marker::PhantomData<B>);
+
+impl<B: RequestBody> FromRequest for Unfailing<B> {
+    type Error = Error;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = Request::<(), B>::from_request(request, payload);
+        Box::pin(async move { request.await?.into_command().map(|_| Self(std::marker::PhantomData)) })
+    }
 }

@@ -15,9 +15,12 @@ use crate::kernel::page::CursorKey as _;
 use crate::kernel::{Error, Fields, Id, Result, limits};
 use crate::sync::integrity::{self, Compared, CopyState, Differences, Missing, Named};
 use crate::sync::model::PULL;
+use crate::vault::apart;
 
 /// The most characters of an epoch or of the name of a kind.
 const NAME: usize = 64;
+/// The bytes that a thing takes in an answer, about.
+const BYTES: usize = 128;
 
 /// The versions of what an app holds.
 #[derive(Deserialize, ToSchema)]
@@ -122,7 +125,8 @@ pub(super) async fn check_integrity(door: Door<Own>, body: Result<Body<CheckInte
     let named = Arc::clone(&have);
     let found = door.read("check_integrity", move |tx, access| integrity::compare(tx, access, &named)).await?;
     let cursor = door.state().vault.seal_cursor(&door.cursor_scope(PULL, ""), &found.pull.to_bytes());
-    Ok(Reply::ok(&IntegrityReport::of(&have, found, cursor)))
+    let bytes = (have.len() + found.missing.len()) * BYTES;
+    apart(bytes, move || Reply::ok(&IntegrityReport::of(&have, found, cursor))).await
 }
 
 impl CheckIntegrity {

@@ -19,7 +19,7 @@ use crate::sharing::{GrantReader, GrantRule, GrantTarget, Terms};
 use crate::sync::item::SyncItem;
 use crate::sync::outcome::{Done, Means, Numbered};
 use crate::sync::push as batch;
-use crate::vault::Keys;
+use crate::vault::{Keys, apart};
 
 /// A batch of changes that were made offline.
 #[derive(Deserialize, ToSchema)]
@@ -339,12 +339,12 @@ pub(super) async fn push_mutations(
     body: Result<Batch, Error>,
     hourly: web::Data<HourlyLimit>,
 ) -> Result<Reply> {
-    let asked = door.first("push_mutations", body.and_then(|body| body.into_inner().bounded())).await?;
+    let (asked, bytes) = door.first("push_mutations", body.and_then(bounded)).await?;
     if door.is_owner() {
         hourly.admit(door.patient()?.uuid(), asked.mutations.len())?;
     }
-    let (results, own) = pushed(&door, asked).await?;
-    Ok(Reply::ok(&results).compressed_if(own))
+    let (results, own) = pushed(&door, asked, bytes).await?;
+    Ok(apart(bytes, move || Reply::ok(&results)).await?.compressed_if(own))
 }
 
 /// The body of a push.
@@ -354,17 +354,20 @@ impl Packed for PushMutations {
     const WORDS: &'static str = "/mutations/";
 }
 
-impl PushMutations {
-    fn bounded(self) -> Result<Self> {
-        let few = self.mutations.len() <= limits::MUTATIONS;
-        few.then_some(self).ok_or_else(|| Error::field("/mutations", format!("must be at most {}", limits::MUTATIONS)))
-    }
+/// Returns a batch that has no more mutations than it may, and the number of its bytes.
+fn bounded(body: Batch) -> Result<(PushMutations, usize)> {
+    let (asked, bytes) = body.into_parts();
+    let few = asked.mutations.len() <= limits::MUTATIONS;
+    let too_many = || Error::field("/mutations", format!("must be at most {}", limits::MUTATIONS));
+    few.then_some((asked, bytes)).ok_or_else(too_many)
 }
 
-/// Does a batch, some mutations in one unit. Each result is durable by itself. Returns also whether all words of the
-/// answer are the patient's own.
-async fn pushed(door: &Door<Own>, PushMutations { epoch, mutations }: PushMutations) -> Result<(PushResults, bool)> {
-    let sent = batch::read(&door.state().vault, &mutations);
+/// Does a batch of so many `bytes`, some mutations in one unit. Each result is durable by itself. Returns also whether
+/// all words of the answer are the patient's own.
+async fn pushed(door: &Door<Own>, asked: PushMutations, bytes: usize) -> Result<(PushResults, bool)> {
+    let PushMutations { epoch, mutations } = asked;
+    let vault = door.state().vault.clone();
+    let sent = apart(bytes, move || batch::read(&vault, &mutations)).await?;
     let mut results = Vec::with_capacity(sent.len());
     let own = sent.iter().all(|sent| sent.mutation.as_ref().is_ok_and(|(mutation, _)| mutation.kind.is_own()));
     let mut rest = sent.as_slice();
@@ -381,9 +384,14 @@ async fn pushed(door: &Door<Own>, PushMutations { epoch, mutations }: PushMutati
             .write("push_mutations", move |tx, access| batch::apply(tx, access, &means, (&epoch, quota), &batch))
             .await?;
         let (some, later) = rest.split_at(done.len());
-        for (sent, done) in some.iter().zip(done) {
-            results.push((sent.place, MutationResult::new((door.keys()?, door.patient()?), sent.id, done)?));
-        }
+        let (keys, patient) = (door.keys()?.clone(), door.patient()?);
+        let bytes = some.iter().map(|sent| sent.bytes).sum();
+        let some: Vec<_> = some.iter().map(|sent| (sent.place, sent.id)).zip(done).collect();
+        let shown = apart(bytes, move || {
+            let result = |((place, id), done)| Ok((place, MutationResult::new((&keys, patient), id, done)?));
+            some.into_iter().map(result).collect::<Result<Vec<_>>>()
+        });
+        results.extend(shown.await??);
         rest = later;
         if rest.is_empty() {
             break present;
