@@ -78,18 +78,18 @@ impl<T, const MOST: usize> fmt::Debug for Body<T, MOST> {
 }
 
 impl<T: DeserializeOwned + Send + 'static, const MOST: usize> Body<T, MOST> {
-    /// Reads a body, and returns it with what `make` makes of the document that it was read from.
+    /// Reads a body, and returns it with what `derive` makes of the document that it was read from.
     pub(super) fn read_with<D: Send + 'static>(
         request: &HttpRequest,
         payload: &mut Payload,
-        make: impl FnOnce(Value) -> D + Send + 'static,
+        derive: impl FnOnce(Value) -> D + Send + 'static,
     ) -> ReadWith<Self, D> {
         let checked = expect_json(request, JSON).and_then(|()| expect_small(request, MOST));
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
             let raw = read(payload, checked?).await?;
-            let (value, made) = parsed_with(&raw, &request, make).await?;
+            let (value, made) = parsed_with(&raw, &request, derive).await?;
             Ok((Self { value, raw }, made))
         })
     }
@@ -125,12 +125,12 @@ impl<T> fmt::Debug for MaybeBody<T> {
 }
 
 impl<T: DeserializeOwned + Send + 'static> MaybeBody<T> {
-    /// Reads a body, and returns it with what `make` makes of the document that it was read from. An absent one has an
+    /// Reads a body, and returns it with what `derive` makes of the document that it was read from. An absent one has an
     /// empty document.
     pub(super) fn read_with<D: Send + 'static>(
         request: &HttpRequest,
         payload: &mut Payload,
-        make: impl FnOnce(Value) -> D + Send + 'static,
+        derive: impl FnOnce(Value) -> D + Send + 'static,
     ) -> ReadWith<Self, D> {
         let typed = expect_json(request, JSON);
         let small = expect_small(request, usize::MAX);
@@ -139,10 +139,10 @@ impl<T: DeserializeOwned + Send + 'static> MaybeBody<T> {
         Box::pin(async move {
             let raw = read(payload, small?).await?;
             if raw.is_empty() {
-                return Ok((Self { value: None, raw }, make(Value::Object(Map::new()))));
+                return Ok((Self { value: None, raw }, derive(Value::Object(Map::new()))));
             }
             typed?;
-            let (value, made) = parsed_with(&raw, &request, make).await?;
+            let (value, made) = parsed_with(&raw, &request, derive).await?;
             Ok((Self { value: Some(value), raw }, made))
         })
     }
@@ -250,16 +250,16 @@ pub(super) async fn parsing<T: Send + 'static>(
     Ok(value)
 }
 
-/// Parses a body, and answers it with what `make` makes of the document that it was read from.
+/// Parses a body, and answers it with what `derive` makes of the document that it was read from.
 async fn parsed_with<T: DeserializeOwned + Send + 'static, D: Send + 'static>(
     raw: &Bytes,
     request: &HttpRequest,
-    make: impl FnOnce(Value) -> D + Send + 'static,
+    derive: impl FnOnce(Value) -> D + Send + 'static,
 ) -> Result<(T, D)> {
     let bytes = raw.clone();
     let parse = move |lenient| {
         let (value, ignored, document) = parsed(&bytes, lenient)?;
-        Ok(((value, make(document)), ignored))
+        Ok(((value, derive(document)), ignored))
     };
     parsing(raw.len(), request, parse).await
 }

@@ -85,11 +85,11 @@ fn merge(target: &mut Value, patch: Value) {
 }
 
 impl<T: Patchable> Patch<T> {
-    /// Reads a patch, and returns it with what `make` makes of the document that was sent.
+    /// Reads a patch, and returns it with what `derive` makes of the document that was sent.
     pub(super) fn read_with<D: Send + 'static>(
         request: &HttpRequest,
         payload: &mut Payload,
-        make: impl FnOnce(&Value) -> D + Send + 'static,
+        derive: impl FnOnce(&Value) -> D + Send + 'static,
     ) -> ReadWith<Self, D> {
         let checked = body::expect_json(request, MERGE_PATCH).and_then(|()| body::expect_small(request, usize::MAX));
         let request = request.clone();
@@ -99,7 +99,7 @@ impl<T: Patchable> Patch<T> {
             let bytes = raw.clone();
             let parse = move |lenient| {
                 let patch = strict_json::parse(&bytes)?;
-                let (faults, made) = (uncleared::<T>(&patch), make(&patch));
+                let (faults, made) = (uncleared::<T>(&patch), derive(&patch));
                 let (members, ignored) = reader::patch::<T>(patch, bytes.len(), lenient, faults)?;
                 Ok(((members, made), ignored))
             };

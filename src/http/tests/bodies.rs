@@ -285,9 +285,9 @@ impl Packed for PutLetter {
 /// How many letters this thread reads when it takes one of so many bytes as a `B`.
 async fn read_here<B: FromRequest<Error = Error>>(bytes: usize, packed: bool) -> usize {
     let body = json!({ "letter": "w".repeat(bytes), "stranger": 1 }).to_string();
-    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
-    packer.write_all(body.as_bytes()).unwrap();
-    let body = if packed { packer.finish().unwrap() } else { body.into_bytes() };
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(body.as_bytes()).unwrap();
+    let body = if packed { gzip.finish().unwrap() } else { body.into_bytes() };
     let request = TestRequest::post()
         .insert_header(("content-type", "application/json"))
         .insert_header(("content-encoding", if packed { "gzip" } else { "identity" }))
