@@ -235,8 +235,9 @@ fn broken(error: &PayloadError, limit: BodyLimit) -> Error {
     }
 }
 
-/// Has `parse` read a body of so many `bytes`, knowing whether the client is lenient, and keeps the fields that it
-/// ignored for the reply. A long body is read where no other request waits for it: every body is read through this.
+/// Parses a body of so many `bytes` by `parse`, which is told whether the client is lenient, and keeps the fields that it
+/// ignored for the reply. A long body is parsed on a blocking thread, so that no other request waits for it: every body
+/// goes through this.
 pub(super) async fn parsing<T: Send + 'static>(
     bytes: usize,
     request: &HttpRequest,

@@ -115,8 +115,8 @@ macro_rules! content {
             fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {
                 let keyed = request.headers().contains_key(HEADER);
                 // Made of the parsed document: a second parsing was seen in the profile.
-                let make = move |document| if keyed { canonical::<T>(document, false) } else { Vec::new() };
-                let body = Self::read_with(request, payload, make);
+                let derive = move |document| if keyed { canonical::<T>(document, false) } else { Vec::new() };
+                let body = Self::read_with(request, payload, derive);
                 Box::pin(async move {
                     match body.await {
                         Ok((body, canonical)) => (Ok(body), canonical),
@@ -133,8 +133,8 @@ content! { <MOST> Body<T, MOST>; <> MaybeBody<T>; }
 impl<T: Patchable> RequestBody for Patch<T> {
     fn read(request: &HttpRequest, payload: &mut Payload) -> Reading<Self> {
         let keyed = request.headers().contains_key(HEADER);
-        let make = move |patch: &Value| if keyed { canonical::<T>(patch.clone(), true) } else { Vec::new() };
-        let body = Self::read_with(request, payload, make);
+        let derive = move |patch: &Value| if keyed { canonical::<T>(patch.clone(), true) } else { Vec::new() };
+        let body = Self::read_with(request, payload, derive);
         Box::pin(async move {
             match body.await {
                 Ok((body, canonical)) => (Ok(body), canonical),

@@ -12,12 +12,12 @@ use crate::kernel::{Error, Result};
 /// more. A page of 20 entries of 2 KB, with tags and dials, has fewer.
 const FEW: usize = 96 * 1024;
 
-/// Room for the work that is done apart at the same time: half of the processors. However much of it there is, short
-/// requests have the others.
+/// Permits for work on blocking threads: one for every second processor. However much of it there is, short requests
+/// have the other ones.
 static ROOM: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new((available_parallelism().map_or(1, usize::from) / 2).max(1)));
 
-/// Runs `work` on so many `bytes`: on a thread that no other request waits for, unless they are few.
+/// Runs `work` on so many `bytes`: on a blocking thread, for which no other request waits, unless they are few.
 ///
 /// # Errors
 ///
